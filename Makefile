@@ -1,0 +1,74 @@
+# SPDX-License-Identifier: MIT
+# Top Makefile: short, dispatches.  Nothing is written outside build/.
+#
+#   make                the daemon and command line: build/automation
+#   make extension      the PostgreSQL extension: build/automation.so
+#   make demo           install what is missing, build, show an automation run on this machine
+#   make check          install what is missing, build, pass every test
+#   make check-unit | check-store | check-sql | check-api | check-tap | fuzz-smoke   one layer
+#   make SAN=address,undefined …   the same with sanitizers (in build/san)
+#   make CC=clang …                with clang (use a build folder of its own: B=build/clang)
+
+VERSION := $(shell sed -n "s/^default_version *= *'\(.*\)'/\1/p" extension/automation.control)
+PG_CONFIG ?= pg_config
+
+B := build
+ifdef SAN
+B := build/san
+SANFLAGS := -fsanitize=$(SAN) -fno-sanitize-recover=all -fno-omit-frame-pointer -DAUT_CHECK_ABORT
+endif
+
+PKGS := libuv libcurl libmicrohttpd jansson libarchive libcrypto
+PKG_CFLAGS := $(shell pkg-config --cflags $(PKGS) sqlite3 2>/dev/null)
+CORE_LIBS := $(shell pkg-config --libs $(PKGS) 2>/dev/null)
+LIBS := $(CORE_LIBS) $(shell pkg-config --libs sqlite3 2>/dev/null) -lm
+
+WARN := -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wold-style-definition \
+	-Wpointer-arith -Wwrite-strings -Wundef -Wvla -Wformat=2 -Wcast-qual -Wimplicit-fallthrough \
+	-Wno-declaration-after-statement -Wconversion -Wswitch-enum
+ifdef CI
+WARN += -Werror
+endif
+OPT ?= -O2 -g
+CPPFLAGS += -Iinclude -I. -D_GNU_SOURCE -DAUT_VERSION='"$(VERSION)"' $(PKG_CFLAGS)
+CFLAGS += -std=gnu11 $(OPT) -fPIC -fvisibility=hidden $(WARN) $(SANFLAGS)
+LDFLAGS += $(SANFLAGS)
+
+CORE_SRC := $(sort $(wildcard core/*/*.c))
+CORE_OBJ := $(CORE_SRC:%.c=$(B)/obj/%.o)
+HOST_SRC := $(sort $(wildcard standalone/*.c))
+HOST_OBJ := $(HOST_SRC:%.c=$(B)/obj/%.o)
+# what tests of the host's parts may link: everything but main()
+HOST_LIB_OBJ := $(filter-out $(B)/obj/standalone/main.o,$(HOST_OBJ))
+
+.PHONY: all extension demo clean help
+all: $(B)/automation
+
+$(B)/libautomation.a: $(CORE_OBJ)
+	@rm -f $@
+	$(AR) rcs $@ $^
+
+$(B)/automation: $(HOST_OBJ) $(B)/libautomation.a
+	$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ $(LIBS)
+
+$(B)/obj/%.o: %.c
+	@mkdir -p $(@D)
+	$(CC) $(CPPFLAGS) $(CFLAGS) -MMD -MP -c -o $@ $<
+
+extension: $(B)/libautomation.a
+	$(MAKE) -C extension B=$(abspath $(B)) PG_CONFIG=$(PG_CONFIG) CORE_LIBS="$(CORE_LIBS)" all
+
+demo:
+	@test/install-deps build
+	@$(MAKE) --no-print-directory -s all
+	@examples/demo
+
+clean:
+	rm -rf build
+
+help:
+	@sed -n '2,12s/^# \{0,1\}//p' Makefile
+
+include test/Makefile.inc
+
+-include $(CORE_OBJ:.o=.d) $(HOST_OBJ:.o=.d)
