@@ -1,0 +1,159 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * core/base/json.c - the few things every room does with JSON, over jansson.
+ *
+ * Parsing refuses what nests deeper than AUT_JSON_DEPTH_MAX with a flat scan, before jansson recurses
+ * (a stack inside PostgreSQL is small).  Other refusals are jansson's: integers over 64 bits, numbers
+ * that overflow, NUL in keys and texts, lone surrogates, invalid UTF-8, anything behind the document.
+ * Texts made here come from the process's allocator; values come from jansson's, which this file
+ * never sets.
+ */
+#include <string.h>
+
+#include "automation/base.h"
+
+/*
+ * Where the document first nests too deeply, or -1.  Knows strings and brackets only; whatever else is
+ * wrong is found by the parser, which sees the same bytes.
+ */
+static ptrdiff_t
+too_deep_at(const char *text, size_t len)
+{
+	int depth = 0;
+	bool in_string = false;
+
+	for (size_t i = 0; i < len; i++)
+	{
+		char c = text[i];
+
+		if (in_string)
+		{
+			if (c == '\\')
+				i++;
+			else if (c == '"')
+				in_string = false;
+		}
+		else if (c == '"')
+			in_string = true;
+		else if (c == '[' || c == '{')
+		{
+			if (++depth > AUT_JSON_DEPTH_MAX)
+				return (ptrdiff_t) i;
+		}
+		else if ((c == ']' || c == '}') && depth > 0)
+			depth--;
+	}
+	return -1;
+}
+
+/*
+ * Did jansson fail for want of memory?  It says so in three ways: by its code, by no message at all,
+ * and, when the copy of a string cannot be allocated, by calling a well-formed string an invalid token
+ * (a string that is really malformed gets a message of its own).
+ */
+static bool
+failed_for_memory(const json_error_t *story)
+{
+	static const char token[] = "invalid token near '\"";
+
+	return json_error_code(story) == json_error_out_of_memory || story->text[0] == '\0' ||
+		   strncmp(story->text, token, sizeof token - 1) == 0;
+}
+
+aut_status
+aut_json_parse(const char *text, size_t len, json_t **out, aut_error *err)
+{
+	json_error_t story;
+	json_t *value;
+	ptrdiff_t deep;
+
+	if (text == NULL || len == 0)
+		return aut_fail(err, AUT_EBADREQ, "invalid JSON: the document is empty");
+	deep = too_deep_at(text, len);
+	if (deep >= 0)
+		return aut_fail(err, AUT_EBADREQ, "invalid JSON: nested more than %d levels deep at byte %td",
+						AUT_JSON_DEPTH_MAX, deep + 1);
+	memset(&story, 0, sizeof story);
+	value = json_loadb(text, len, JSON_DECODE_ANY, &story);
+	if (value == NULL && failed_for_memory(&story))
+		return aut_fail(err, AUT_ENOMEM, "out of memory while reading JSON of %zu bytes", len);
+	if (value == NULL)
+		return aut_fail(err, AUT_EBADREQ, "invalid JSON: %s at line %d, column %d", story.text, story.line,
+						story.column);
+	*out = value;
+	return AUT_OK;
+}
+
+static int
+append_chunk(const char *data, size_t len, void *payload)
+{
+	return aut_buf_append(payload, data, len) == AUT_OK ? 0 : -1;
+}
+
+char *
+aut_json_text(const json_t *value, size_t *out_len)
+{
+	aut_buf buf;
+	char *text = NULL;
+
+	if (value == NULL)
+		return NULL;
+	/* The size of a value in memory bounds its text; the only failure here is memory. */
+	aut_buf_init(&buf, SIZE_MAX);
+	if (json_dump_callback(value, append_chunk, &buf, JSON_COMPACT | JSON_ENCODE_ANY) == 0)
+		text = aut_buf_take(&buf, out_len);
+	aut_buf_done(&buf);
+	return text;
+}
+
+const char *
+aut_json_string(const json_t *object, const char *key)
+{
+	return json_string_value(json_object_get(object, key));
+}
+
+bool
+aut_json_set(json_t *object, const char *key, json_t *take_value)
+{
+	/* both jansson's and ours: on failure the value is released */
+	return take_value != NULL && json_object_set_new(object, key, take_value) == 0;
+}
+
+json_t *
+aut_json_uuid(const aut_uuid *uuid_or_null)
+{
+	char text[AUT_UUID_TEXT_MAX];
+
+	if (uuid_or_null == NULL)
+		return json_null();
+	return json_string(aut_uuid_format(uuid_or_null, text));
+}
+
+json_t *
+aut_json_time(int64_t time_us)
+{
+	char text[AUT_TIME_TEXT_MAX];
+
+	if (time_us == AUT_TIME_NONE)
+		return json_null();
+	return json_string(aut_time_format(time_us, text));
+}
+
+json_t *
+aut_json_text_or_null(const char *text)
+{
+	aut_buf clean;
+	json_t *value = NULL;
+	size_t len;
+
+	if (text == NULL)
+		return json_null();
+	len = strlen(text);
+	if (aut_utf8_valid(text, len))
+		return json_stringn_nocheck(text, len);
+	aut_buf_init(&clean, SIZE_MAX);
+	if (aut_utf8_sanitize(&clean, text, len) == AUT_OK)
+		value = json_stringn_nocheck(clean.data, clean.len);
+	aut_buf_done(&clean);
+	return value;
+}
