@@ -1,0 +1,151 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * include/automation/backend.h - a place with an agent, and the steps of a run on it.
+ *
+ * A backend answers where a run executes: it acquires a place (a configured agent server; a cloud
+ * sandbox), renews it and releases it.  What happens at the place - upload, environment, start, look,
+ * stop, clean up - is the same everywhere and stands once, in core/backend/steps.c.
+ *
+ * All calls are asynchronous on the loop; callbacks run in a later round, exactly once, unless the
+ * operation was cancelled.
+ */
+#ifndef AUT_BACKEND_H
+#define AUT_BACKEND_H
+
+#include "automation/net.h"
+#include "automation/settings.h"
+#include "automation/store.h"
+
+/* ---- places -------------------------------------------------------------------------------- */
+
+typedef struct aut_place
+{
+	char *agent_url;   /* without trailing slash */
+	char *agent_key;   /* "" when none */
+	char *sandbox_id;  /* NULL where there is none */
+	char *work_base;   /* folder under which the run's work folder is made */
+	bool local;        /* agent server of ours: AGENT_SERVER_URL and WORKSPACE_BASE are told to the run */
+	char *told_url;    /* agent URL told to the run (local) */
+} aut_place;
+void aut_place_done(aut_place *place);
+
+typedef struct aut_backend aut_backend;
+/* status AUT_OK: *place belongs to the callee (aut_place_done).  Else error says why; may_retry of its
+ * code tells transient from permanent. */
+typedef void (*aut_place_cb)(void *payload, aut_status status, aut_place *take_place,
+							 const aut_error *error);
+
+typedef struct aut_backend_ops
+{
+	int version; /* 1 */
+	const char *name; /* "agent-server", "cloud", "none" */
+	/* Get a place for a run, or find again the one it had (run->sandbox_id). */
+	aut_status (*acquire)(aut_backend *backend, const aut_run_task *task, aut_place_cb cb, void *payload,
+						  aut_error *err);
+	/* The run has ended: give the place back.  Never blocks, never fails visibly. */
+	void (*release)(aut_backend *backend, const aut_uuid *run_id, const aut_place *place, bool keep);
+	/* May runs be claimed now?  False keeps them PENDING; reason for people ("waiting for a backend"). */
+	bool (*ready)(aut_backend *backend, const char **out_reason);
+	void (*free)(aut_backend *backend);
+} aut_backend_ops;
+struct aut_backend
+{
+	const aut_backend_ops *ops;
+};
+
+/* The configured (or embedded) agent server.  url and key are copied; url "" gives a backend that is
+ * never ready. */
+aut_status aut_backend_agent_server_new(aut_loop *loop, const char *url, const char *key,
+										const char *told_url, const char *work_base, aut_backend **out,
+										aut_error *err);
+void aut_backend_free(aut_backend *backend);
+
+/* ---- text of one attempt --------------------------------------------------------------------- */
+
+/* Paths on the agent, from the run id and the attempt. */
+typedef struct aut_attempt_paths
+{
+	char tarball[128];  /* /tmp/automation-<run>.tar.gz */
+	char env[128];      /* /tmp/automation-<run>.tar.gz.env */
+	char state[128];    /* /tmp/automation-<run>.<attempt>: fence, process group, output, exit code */
+	char work[1200];    /* <base>/automation-runs/<run> (local) or <base> (sandbox of its own) */
+} aut_attempt_paths;
+aut_status aut_attempt_paths_init(aut_attempt_paths *out, const aut_uuid *run_id, int attempt,
+								  const aut_place *place, aut_error *err);
+
+#define AUT_EXIT_FENCE 121 /* this attempt was started before: look at its state folder */
+#define AUT_EXIT_SETUP 122 /* the state folder could not be set up */
+
+/* The shell command of an attempt: our prologue, then the contract's chain (execution.md section 5). */
+aut_status aut_command_text(const aut_attempt_paths *paths, const char *entrypoint, aut_buf *out,
+							aut_error *err);
+/* One `export NAME='value'` line per pair; names must be identifiers, values without NUL. */
+aut_status aut_env_line(aut_buf *out, const char *name, const char *value, aut_error *err);
+/* All variables of execution.md section 6 for a run. */
+aut_status aut_env_text(const aut_run_task *task, const aut_place *place,
+						const aut_attempt_paths *paths, const aut_settings *settings,
+						const char *api_url, const char *event_payload, aut_buf *out, aut_error *err);
+
+/* ---- agent steps ----------------------------------------------------------------------------- */
+
+/* One conversation with an agent about one attempt; does one step at a time. */
+typedef struct aut_agent aut_agent;
+
+typedef enum aut_agent_result
+{
+	AUT_AGENT_DONE,      /* the step succeeded */
+	AUT_AGENT_TRANSIENT, /* may be repeated: 408, 429, 5xx, network */
+	AUT_AGENT_PERMANENT, /* will not get better */
+	AUT_AGENT_GONE       /* what was asked for does not exist there */
+} aut_agent_result;
+
+typedef struct aut_agent_answer
+{
+	aut_agent_result result;
+	aut_error error;           /* when not DONE */
+	int64_t retry_after_s;     /* or -1 */
+	const char *command_id;    /* start */
+	const char *data;          /* output: bytes at `offset` of the stream */
+	size_t len;
+	int64_t offset;
+	bool ended;                /* look: the command has ended … */
+	bool has_exit_code;        /* … with a known code */
+	int exit_code;
+	bool fenced;               /* … and that code says the attempt had been started before */
+	bool signalled;            /* its shell was told to end (SIGTERM) while it ran */
+	bool group_gone;           /* alive: no process of the attempt is left, and no exit code either */
+	const char *stdout_tail, *stderr_tail; /* what the agent's event carries (no state folder) */
+} aut_agent_answer;
+typedef void (*aut_agent_cb)(void *payload, const aut_agent_answer *answer);
+
+aut_status aut_agent_new(aut_http_client *http, const aut_place *place, const aut_uuid *run_id,
+						 int attempt, aut_agent **out, aut_error *err);
+void aut_agent_free(aut_agent *agent); /* cancels what is under way */
+const aut_attempt_paths *aut_agent_paths(const aut_agent *agent);
+
+/* Each starts one step; only one may be under way. */
+aut_status aut_agent_upload(aut_agent *agent, const char *path, const void *lent_data, size_t len,
+							aut_agent_cb cb, void *payload, aut_error *err);
+/* Let the agent download an http(s) tarball to paths->tarball. */
+aut_status aut_agent_fetch(aut_agent *agent, const char *url, int64_t max_bytes, int64_t timeout_s,
+						   aut_agent_cb cb, void *payload, aut_error *err);
+aut_status aut_agent_start(aut_agent *agent, const char *command, int64_t timeout_s, aut_agent_cb cb,
+						   void *payload, aut_error *err);
+/* Has it ended?  The exit file; and, when with_event is true or downloads are not supported there, the
+ * bash event of command_id (may be NULL). */
+aut_status aut_agent_look(aut_agent *agent, const char *command_id, bool with_event, aut_agent_cb cb,
+						  void *payload, aut_error *err);
+/* Output from stream offset `from` on (at most 1 MiB at once; len 0: nothing new). */
+aut_status aut_agent_output(aut_agent *agent, int64_t from, aut_agent_cb cb, void *payload,
+							aut_error *err);
+/* Is any process of the attempt left? (by a command on the agent) */
+aut_status aut_agent_alive(aut_agent *agent, aut_agent_cb cb, void *payload, aut_error *err);
+/* End the whole process group: stop route, and a kill of the recorded group by a command. */
+aut_status aut_agent_stop(aut_agent *agent, const char *command_id, aut_agent_cb cb, void *payload,
+						  aut_error *err);
+/* Remove the files of the run: state folder, tarball, environment, and the work folder unless kept.
+ * Ends what is left of the process group first. */
+aut_status aut_agent_cleanup(aut_agent *agent, bool keep_work, aut_agent_cb cb, void *payload,
+							 aut_error *err);
+
+#endif

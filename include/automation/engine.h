@@ -1,0 +1,59 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * include/automation/engine.h - scheduler, dispatcher, watchdog and janitor: state machines on the
+ * loop.  The host gives a loop, a turn (and so a database), a backend and a clock.
+ *
+ * The engine registers two steps on the loop: the first decides and adds units to the turn, the second
+ * flushes the turn.  Doors add their own units to the same turn and call aut_engine_wake with the
+ * effects of a call after its commit.
+ */
+#ifndef AUT_ENGINE_H
+#define AUT_ENGINE_H
+
+#include "automation/backend.h"
+#include "automation/service.h"
+
+typedef struct aut_engine aut_engine;
+
+typedef struct aut_engine_options
+{
+	aut_loop *loop;
+	aut_turn *turn;
+	aut_http_client *http;
+	aut_backend *backend;        /* may be replaced later: aut_engine_set_backend */
+	const aut_settings *settings; /* read at use; must outlive the engine */
+	const aut_clock *clock;
+	const char *worker;  /* name under which runs are claimed */
+	int64_t pid;
+	const char *api_url; /* base of callback URLs, "" when there is no HTTP API */
+	/* Only this worker's name can hold runs here and its last holder is known to be dead (file lock,
+	 * guard lock): take its runs over at once at start. */
+	bool take_over;
+} aut_engine_options;
+
+aut_status aut_engine_new(const aut_engine_options *options, aut_engine **out, aut_error *err);
+/* Stop claiming and firing; what runs on agents goes on there and is adopted at the next start. */
+void aut_engine_stop(aut_engine *engine);
+/* Nothing is under way in the database or towards agents that would be lost. */
+bool aut_engine_quiet(const aut_engine *engine);
+void aut_engine_free(aut_engine *engine);
+void aut_engine_set_backend(aut_engine *engine, aut_backend *backend);
+
+/* Effects of a committed service call (AUT_EFFECT_…), or ~0u for "look at everything". */
+void aut_engine_wake(aut_engine *engine, unsigned effects);
+
+/* Somebody follows a run: look at it often while at least one follower is there. */
+void aut_engine_follow(aut_engine *engine, const aut_uuid *run_id, bool on);
+/* Called after the commit of new output of a run, or of its end, or of its phase. */
+typedef void (*aut_engine_news)(void *payload, const aut_uuid *run_id);
+void aut_engine_on_news(aut_engine *engine, aut_engine_news cb, void *payload);
+
+typedef struct aut_engine_stats
+{
+	uint64_t fires, claims, starts, ends, adopted, looks;
+	size_t active; /* runs executing under this engine */
+	int64_t next_fire_at; /* AUT_TIME_NONE: none */
+} aut_engine_stats;
+void aut_engine_get_stats(const aut_engine *engine, aut_engine_stats *out);
+
+#endif

@@ -1,0 +1,145 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * include/automation/service.h - what every door calls.  A rule lives here, once; HTTP routes, SQL
+ * functions and so the command line only translate.
+ *
+ * A service call runs inside a unit of work (daemon, HTTP worker) or inside a user's transaction (SQL
+ * functions): it never commits and never does I/O besides the database.  What must happen after the
+ * commit (wake the scheduler, the dispatcher, the clean-up) is noted in call->effects; the door passes
+ * it on once the commit has happened.
+ *
+ * Results are JSON in the contract's shapes (contract/http-api.md); the caller owns them.
+ */
+#ifndef AUT_SERVICE_H
+#define AUT_SERVICE_H
+
+#include "automation/settings.h"
+#include "automation/store.h"
+
+/* ---- who calls ------------------------------------------------------------------------------ */
+
+typedef struct aut_identity
+{
+	aut_uuid user_id, org_id;
+	const char *email; /* or NULL */
+	const char *role;  /* or NULL */
+	bool view;         /* view_automations */
+	bool manage;       /* manage_automations */
+	const char *db_role; /* database role (SQL door), else NULL */
+} aut_identity;
+
+/* The fixed local identity: UUIDv5(DNS, "openhands-local-user" / "openhands-local-org"), all rights. */
+const aut_identity *aut_identity_local(void);
+/* The identity of a database role: local org, user UUIDv5(DNS, "automation-role:<role>").  role must
+ * outlive it. */
+aut_status aut_identity_for_role(const char *role, aut_identity *out, aut_error *err);
+
+/* ---- one call ------------------------------------------------------------------------------- */
+
+enum
+{
+	AUT_EFFECT_SCHEDULE = 1, /* a next fire may have become earlier */
+	AUT_EFFECT_RUN = 2,      /* a run is waiting */
+	AUT_EFFECT_CLEANUP = 4   /* a run ended outside the engine, or was cancelled */
+};
+
+typedef struct aut_call
+{
+	/* given */
+	aut_db *db;
+	const aut_settings *settings;
+	const aut_identity *who;
+	int64_t now_us;
+	bool agent_is_embedded; /* no conversations there */
+	/* made */
+	unsigned effects;
+	/* Validation problems in the contract's form, a list of {"type","loc","msg","input"}; NULL when none.
+	 * Set together with AUT_EINVAL; the error's message is a summary for doors without JSON. */
+	json_t *problems;
+} aut_call;
+
+void aut_call_init(aut_call *call, aut_db *db, const aut_settings *settings, const aut_identity *who,
+				   int64_t now_us);
+void aut_call_done(aut_call *call); /* drops problems */
+
+/* ---- automations ---------------------------------------------------------------------------- */
+
+/*
+ * body: the members of POST /v1 as in http-api.md section 6 (validated here, all problems at once).
+ * A trigger {"type":"cron"} sets the first fire; creating never fires a past slot.
+ * The stored form of a manual-only automation is {"type":"event","source":"manual","on":[]}: sources
+ * `manual` and `sql` are reserved.
+ * *out_existing: template idempotence found one (HTTP 200 instead of 201).
+ */
+aut_status aut_service_automation_create(aut_call *call, const json_t *body, json_t **out,
+										 bool *out_existing, aut_error *err);
+aut_status aut_service_automation_list(aut_call *call, aut_created_by by, int64_t limit, int64_t offset,
+									   json_t **out, aut_error *err); /* {automations, total} */
+aut_status aut_service_automation_get(aut_call *call, const aut_uuid *id, json_t **out, aut_error *err);
+aut_status aut_service_automation_update(aut_call *call, const aut_uuid *id, const json_t *body,
+										 json_t **out, aut_error *err);
+aut_status aut_service_automation_delete(aut_call *call, const aut_uuid *id, aut_error *err);
+/* An id, or a name that exactly one live automation bears (else EINVAL listing the ids). */
+aut_status aut_service_automation_find(aut_call *call, const char *name_or_id, aut_uuid *out,
+									   aut_error *err);
+/* Exactly one of the outputs is set: data (rows with one cell, type 'x') and a file name, or a URL to be
+ * redirected to.  EINVAL for other schemes. */
+aut_status aut_service_automation_tarball(aut_call *call, const aut_uuid *id, aut_rows *out_data,
+										  char **out_name, char **out_url, aut_error *err);
+
+/* ---- uploads -------------------------------------------------------------------------------- */
+
+#define AUT_UPLOAD_MAX 1048576
+
+/* too_long: the body was longer than AUT_UPLOAD_MAX; kept as FAILED with an error_message. */
+aut_status aut_service_upload_create(aut_call *call, const char *name, const char *description,
+									 const void *data, size_t len, bool too_long, json_t **out,
+									 aut_error *err);
+aut_status aut_service_upload_list(aut_call *call, const char *status, int64_t limit, int64_t offset,
+								   json_t **out, aut_error *err);
+aut_status aut_service_upload_get(aut_call *call, const aut_uuid *id, json_t **out, aut_error *err);
+aut_status aut_service_upload_delete(aut_call *call, const aut_uuid *id, aut_error *err);
+
+/* A gzip tarball with one executable file `name` holding text (for doors that take a script).  Pure;
+ * libarchive.  aut_free. */
+aut_status aut_tarball_from_script(const char *name, const char *text, size_t len, void **out_data,
+								   size_t *out_len, aut_error *err);
+
+/* ---- runs ----------------------------------------------------------------------------------- */
+
+typedef struct aut_trigger_options
+{
+	const char *input;      /* JSON text, becomes `event` of the run's payload; NULL: none */
+	const char *dedupe_key; /* lasts 24 h per automation; NULL: none */
+	int64_t delay_s;
+} aut_trigger_options;
+
+/* A manual run.  options may be NULL (the contract's dispatch route). */
+aut_status aut_service_trigger(aut_call *call, const aut_uuid *automation_id,
+							   const aut_trigger_options *options, json_t **out, aut_error *err);
+aut_status aut_service_run_list(aut_call *call, const aut_uuid *automation_id, int64_t limit,
+								int64_t offset, json_t **out, aut_error *err); /* {runs,total,status_counts} */
+/* Addition: the newest runs of all automations, {runs} each with automation_name. */
+aut_status aut_service_run_list_all(aut_call *call, int64_t limit, int64_t offset, json_t **out,
+									aut_error *err);
+aut_status aut_service_run_get(aut_call *call, const aut_uuid *run_id, json_t **out, aut_error *err);
+/* Output at or after byte `after`: {run_id, status, after, next, total, truncated (bytes before the
+ * first kept one are gone), complete (ended and nothing more to come), data (text, bad bytes and NUL as
+ * U+FFFD)}.  `next` is the value to pass as after. */
+aut_status aut_service_run_logs(aut_call *call, const aut_uuid *run_id, int64_t after, int64_t limit,
+								json_t **out, aut_error *err);
+/* The completion callback and the phase report of http-api.md section 7 (owner only). */
+aut_status aut_service_run_complete(aut_call *call, const aut_uuid *run_id, const json_t *body,
+									json_t **out, aut_error *err);
+aut_status aut_service_run_phase(aut_call *call, const aut_uuid *run_id, const json_t *body,
+								 json_t **out, aut_error *err);
+aut_status aut_service_run_cancel(aut_call *call, const aut_uuid *run_id, json_t **out, aut_error *err);
+
+/* Contract shapes, for doors and tests. */
+json_t *aut_run_json(const aut_run *run);
+json_t *aut_automation_json(const aut_automation *automation);
+
+/* AUTOMATION_EVENT_PAYLOAD of a run (execution.md section 6), JSON text; aut_free. */
+aut_status aut_service_event_payload(const aut_run_task *task, char **out, aut_error *err);
+
+#endif
