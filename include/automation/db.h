@@ -151,6 +151,17 @@ void aut_db_rollback(aut_db *db);
 void aut_db_close(aut_db *db); /* NULL is fine */
 const char *aut_stmt_sql(const aut_stmt *stmt, aut_dialect dialect);
 
+/* ---- for drivers ----------------------------------------------------------------------------- */
+
+/* Most rows one result may have; the LIMITs of the statements stay far below. */
+#define AUT_ROWS_MAX 100000
+
+/* Append a row of nulls of the declared column types to rows (all-zero before the first) and return
+ * its first cell; NULL: no memory, or AUT_ROWS_MAX reached. */
+aut_value *aut_rows_add(aut_rows *rows, const char *columns);
+/* Copy bytes into the arena of rows as the content of a 't', 'j' or 'x' cell; NUL is added. */
+aut_status aut_rows_put(aut_rows *rows, aut_value *cell, const void *data, size_t len, aut_error *err);
+
 /* ---- units of work and turns ----------------------------------------------------------------- */
 
 typedef struct aut_unit aut_unit;
