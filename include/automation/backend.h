@@ -113,13 +113,15 @@ typedef struct aut_agent_answer
 	int exit_code;
 	bool fenced;               /* … and that code says the attempt had been started before */
 	bool signalled;            /* its shell was told to end (SIGTERM) while it ran */
+	bool from_event;           /* the code is the agent's (no exit file): -1 its time limit, -s a signal */
+	int64_t elapsed_s;         /* seconds the command took, or -1 */
 	bool group_gone;           /* alive: no process of the attempt is left, and no exit code either */
-	const char *stdout_tail, *stderr_tail; /* what the agent's event carries (no state folder) */
+	const char *stdout_tail, *stderr_tail; /* what the agent's event carries; NULL when not from it */
 } aut_agent_answer;
 typedef void (*aut_agent_cb)(void *payload, const aut_agent_answer *answer);
 
-aut_status aut_agent_new(aut_http_client *http, const aut_place *place, const aut_uuid *run_id,
-						 int attempt, aut_agent **out, aut_error *err);
+aut_status aut_agent_new(aut_loop *loop, aut_http_client *http, const aut_place *place,
+						 const aut_uuid *run_id, int attempt, aut_agent **out, aut_error *err);
 void aut_agent_free(aut_agent *agent); /* cancels what is under way */
 const aut_attempt_paths *aut_agent_paths(const aut_agent *agent);
 
