@@ -243,6 +243,36 @@ aut_agent_look(aut_agent *agent, const char *command_id, bool with_event, aut_ag
 	return AUT_OK;
 }
 
+/* ---- probe --------------------------------------------------------------------------------- */
+
+static void
+got_probe(void *payload, const aut_http_reply *reply)
+{
+	aut_agent *agent = payload;
+	agent->call = NULL;
+	if (reply->status != AUT_OK || (reply->code != 200 && reply->code != 404 && reply->code != 405))
+	{
+		aut__agent_answer_reply(agent, "look", reply);
+		return;
+	}
+	if (no_such_route(reply))
+		agent->no_downloads = true;
+	aut_agent_answer answer = {.result = AUT_AGENT_DONE,
+							   .retry_after_s = -1,
+							   .elapsed_s = -1,
+							   .found = reply->code == 200};
+	aut__agent_answer(agent, &answer);
+}
+
+aut_status
+aut_agent_probe(aut_agent *agent, aut_agent_cb cb, void *payload, aut_error *err)
+{
+	aut_status status = aut__agent_begin(agent, cb, payload, err);
+	if (status == AUT_OK)
+		get_state_file(agent, "pgid", -1, -1, 4096, got_probe);
+	return status;
+}
+
 /* ---- output -------------------------------------------------------------------------------- */
 
 static void got_output(void *payload, const aut_http_reply *reply);
@@ -256,6 +286,7 @@ answer_output(aut_agent *agent, const char *data, size_t len)
 							   .data = data,
 							   .len = len,
 							   .offset = agent->from};
+	agent->from += (int64_t) len;
 	aut__agent_answer(agent, &answer);
 }
 

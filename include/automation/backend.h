@@ -115,6 +115,7 @@ typedef struct aut_agent_answer
 	bool signalled;            /* its shell was told to end (SIGTERM) while it ran */
 	bool from_event;           /* the code is the agent's (no exit file): -1 its time limit, -s a signal */
 	int64_t elapsed_s;         /* seconds the command took, or -1 */
+	bool found;                /* probe: this attempt has been started */
 	bool group_gone;           /* alive: no process of the attempt is left, and no exit code either */
 	const char *stdout_tail, *stderr_tail; /* what the agent's event carries; NULL when not from it */
 } aut_agent_answer;
@@ -125,7 +126,8 @@ aut_status aut_agent_new(aut_loop *loop, aut_http_client *http, const aut_place 
 void aut_agent_free(aut_agent *agent); /* cancels what is under way */
 const aut_attempt_paths *aut_agent_paths(const aut_agent *agent);
 
-/* Each starts one step; only one may be under way. */
+/* Each starts one step; only one may be under way.  The callback may run inside the call when there is
+ * nothing to wait for. */
 aut_status aut_agent_upload(aut_agent *agent, const char *path, const void *lent_data, size_t len,
 							aut_agent_cb cb, void *payload, aut_error *err);
 /* Let the agent download an http(s) tarball to paths->tarball. */
@@ -133,6 +135,9 @@ aut_status aut_agent_fetch(aut_agent *agent, const char *url, int64_t max_bytes,
 						   aut_agent_cb cb, void *payload, aut_error *err);
 aut_status aut_agent_start(aut_agent *agent, const char *command, int64_t timeout_s, aut_agent_cb cb,
 						   void *payload, aut_error *err);
+/* Has this attempt been started (is its state folder there)?  Asked after a crash, before anything is
+ * uploaded again under a command that may be reading it. */
+aut_status aut_agent_probe(aut_agent *agent, aut_agent_cb cb, void *payload, aut_error *err);
 /* Has it ended?  The exit file; and, when with_event is true or downloads are not supported there, the
  * bash event of command_id (may be NULL). */
 aut_status aut_agent_look(aut_agent *agent, const char *command_id, bool with_event, aut_agent_cb cb,
