@@ -21,28 +21,46 @@
 #define AUT_CRON_YEAR_MAX 2099
 #define AUT_CRON_SEARCH_YEARS 50
 
-/* A parsed expression; plain data, copied by value, no end needed. */
+/* The fields in the order they are written. */
+typedef enum aut_cron_field
+{
+	AUT_CRON_MINUTE,
+	AUT_CRON_HOUR,
+	AUT_CRON_DOM,
+	AUT_CRON_MONTH,
+	AUT_CRON_DOW,
+	AUT_CRON_SECOND,
+	AUT_CRON_YEAR,
+	AUT_CRON_FIELDS
+} aut_cron_field;
+
+/*
+ * A parsed expression; plain data, copied by value, no end needed.  The members are for core/schedule,
+ * which may change them; nobody outside that room reads them.
+ */
 typedef struct aut_cron
 {
 	uint64_t second; /* bit n = second n */
 	uint64_t minute;
+	uint64_t year[3]; /* bit y - 1970; not read when year_star */
 	uint32_t hour;
-	uint32_t dom;    /* bit 1..31 */
-	uint16_t month;  /* bit 1..12 */
-	uint8_t dow;     /* bit 0 (Sunday)..6 */
-	uint8_t dom_last;        /* 'L' in day of month */
-	uint8_t dow_last;        /* bit d: Ld, the last weekday d of the month */
-	uint8_t dow_nth[7];      /* [weekday] bit n: d#n, n 1..5 */
-	uint8_t dom_nearest;     /* nW: n, or 0 */
-	uint8_t dom_star;        /* '*' or '?': does not restrict */
-	uint8_t dow_star;
-	uint8_t field_count;     /* 5, 6 or 7 */
-	uint8_t random;          /* bit per field drawn at random at every evaluation (R fields) */
-	uint8_t year_star;
-	uint64_t year[3];        /* bit y - 1970 */
-	uint16_t random_range[7][2]; /* [field][low, high] of R(a-b) */
+	uint32_t dom;   /* bit 1..31 */
+	uint16_t month; /* bit 1..12 */
+	uint8_t dow;    /* bit 0 (Sunday)..6; with '#' or 'Ld' in the field not what fires, see dow_special */
+	uint8_t dow_nth[7];  /* [weekday] bit n: d#n, n 1..5 */
+	uint8_t dow_last;    /* bit d: Ld, the last weekday d of the month */
+	uint8_t dom_nearest; /* nW: n, or 0 */
+	bool dow_special;    /* dow_nth or dow_last hold something: then only they count */
+	bool dom_last;       /* 'L' in day of month */
+	bool dom_star;       /* does not restrict: '*', '?' (and a full list beside '*') */
+	bool dow_star;
+	bool year_star;
+	uint8_t random; /* bit per aut_cron_field drawn at random at every evaluation (R fields) */
+	struct
+	{
+		uint16_t low, high, step; /* of R(low-high)/step; step 0: a single value */
+	} draw[AUT_CRON_FIELDS];
 } aut_cron;
-/* The author of core/schedule may change the members; nobody outside that room reads them. */
 
 /* An IANA zone, loaded and cached for the life of the process. */
 typedef struct aut_tz aut_tz;
