@@ -16,7 +16,7 @@ typedef struct aut_api_options
 {
 	aut_loop *loop;
 	aut_turn *turn;
-	aut_engine *engine;
+	aut_engine *engine; /* NULL: told later with aut_api_set_engine, before the loop runs */
 	const aut_settings *settings;
 	const aut_clock *clock;
 	const char *address;
@@ -28,10 +28,17 @@ typedef struct aut_api_options
 	bool reuse_port;
 } aut_api_options;
 
+/* Binds and listens; the turn must be flushed by somebody (the engine's step).  Strings are copied,
+ * settings and clock are kept. */
 aut_status aut_api_new(const aut_api_options *options, aut_api **out, aut_error *err);
+/* The engine needs the port (callback URLs), so it may be made after the API.  NULL: the engine is about
+ * to be freed. */
+void aut_api_set_engine(aut_api *api, aut_engine *engine);
 uint16_t aut_api_port(const aut_api *api);
+/* Take no new connections and end the streams of followers; requests under way are answered. */
 void aut_api_stop_accepting(aut_api *api);
-int aut_api_active(const aut_api *api);
+int aut_api_active(const aut_api *api); /* requests not yet answered */
+/* Closes everything at once.  The turn must hold no unit of the API any more (flushed or cancelled). */
 void aut_api_free(aut_api *api);
 
 #endif

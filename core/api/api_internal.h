@@ -1,0 +1,232 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * core/api/api_internal.h - what the files of this room share.
+ *
+ * The way of a request: guard.c judges where it comes from, routes.c finds its route, auth.c who sends
+ * it; then a request object is made, the route's `begin` reads query and body, and the object goes into
+ * the turn as a unit.  Its `run` is one service call; `done` answers after the commit.  Nothing in `run`
+ * touches the exchange: the client may have gone away by then, and the work is done all the same.
+ */
+#ifndef AUT_API_INTERNAL_H
+#define AUT_API_INTERNAL_H
+
+#include "automation/api.h"
+
+#define AUT_API_BODY_MAX 1048576
+#define AUT_API_KEYS_MAX 8
+#define AUT_API_LIMIT_DEFAULT 50
+#define AUT_API_LIMIT_MAX 100
+#define AUT_API_CONTRACT_VERSION "1.25.0"
+
+typedef struct aut_api_request aut_api_request;
+typedef struct aut_api_follower aut_api_follower;
+
+/* ---- the listener ---------------------------------------------------------------------------- */
+
+/* A host name with its port, as compared with Host and Origin. */
+typedef struct aut_api_host
+{
+	char *name; /* lower case, IPv6 without brackets; "" when none */
+	int port;   /* -1: any */
+} aut_api_host;
+
+struct aut_api
+{
+	aut_loop *loop;
+	aut_turn *turn;
+	aut_engine *engine; /* NULL until the host has made it */
+	const aut_settings *settings;
+	const aut_clock *clock;
+	aut_http_server *server;
+	bool agent_is_embedded;
+	bool stopping;
+	char *prefix;  /* of all routes, without trailing slash */
+	char *keys[AUT_API_KEYS_MAX + 1];
+	aut_api_host public_host; /* of base_url */
+	aut_api_host listen_host; /* the configured address */
+	bool any_address;         /* listens on all of them: every numeric Host is ours */
+	char **origins;           /* NULL-terminated */
+	aut_api_follower *followers;
+};
+
+/* ---- routes ---------------------------------------------------------------------------------- */
+
+enum
+{
+	AUT_ROUTE_AUTH = 1,     /* needs an identity with view_automations */
+	AUT_ROUTE_ADDITION = 2, /* ours, not of the contract */
+	AUT_ROUTE_ROOT = 4,     /* also without the prefix */
+	AUT_ROUTE_PAGE = 8      /* takes limit and offset */
+};
+
+typedef struct aut_api_route
+{
+	const char *method;
+	const char *pattern;    /* below the prefix; {name} is one segment and must be a UUID */
+	unsigned flags;
+	const char *permission; /* as in the contract: V, A, E, O; NULL when none */
+	int code;               /* of success */
+	/* Read query and body; add problems or fail.  May be NULL. */
+	aut_status (*begin)(aut_api_request *request, aut_error *err);
+	/* In the unit: the service call.  Sets request->result afresh.  NULL: answer at once. */
+	aut_status (*run)(aut_api_request *request, aut_db *db, aut_error *err);
+	/* Success; answers the exchange (or takes it over).  NULL: result as JSON, or nothing when none. */
+	void (*answer)(aut_api_request *request);
+	/* Failure in a shape of its own; returns false to have the usual one.  NULL: the usual one. */
+	bool (*refuse)(aut_api_request *request, aut_status status, const aut_error *err);
+} aut_api_route;
+
+typedef struct aut_api_match
+{
+	const aut_api_route *route; /* NULL: none for this method */
+	const char *id;             /* text of the {…} segment, NULL when the pattern has none */
+	size_t id_len;
+	const char *id_name;        /* "automation_id" */
+	size_t id_name_len;
+	bool path_known;            /* some other method would do */
+} aut_api_match;
+
+/* The route of a request.  path is decoded; the match points into it. */
+void aut__api_match(const aut_api *api, const char *method, const char *path, aut_api_match *out);
+/* Append the methods of a path, comma separated. */
+void aut__api_allow(const aut_api *api, const char *path, aut_buf *out);
+/* For tests and documents: the table, NULL after the last. */
+const aut_api_route *aut__api_route_at(size_t index);
+
+/* ---- requests -------------------------------------------------------------------------------- */
+
+struct aut_api_request
+{
+	aut_unit unit; /* first: the turn knows only this */
+	aut_api *api;
+	aut_exchange *exchange; /* NULL once the client has gone away */
+	const aut_api_route *route;
+	const aut_identity *who;
+	aut_call call;
+	bool call_open;
+	aut_arena arena; /* what must outlive the exchange */
+
+	/* read before the unit */
+	aut_uuid id;
+	int64_t limit, offset, after;
+	json_t *body;
+	json_t *problems;
+	const char *text[3];   /* of the route */
+	const void *data;      /* upload */
+	size_t data_len;
+	bool flag;
+	aut_created_by created_by;
+	int64_t delay_s;
+
+	/* made by run */
+	int code; /* 0: the route's */
+	json_t *result, *result2;
+	aut_rows rows;
+	char *name, *url;
+};
+
+/* Drop what run made, so that it may run again. */
+void aut__api_request_reset(aut_api_request *request);
+/* Copy into the request's arena; NULL stays NULL.  ENOMEM when out of memory. */
+aut_status aut__api_keep(aut_api_request *request, const char *text, const char **out, aut_error *err);
+
+/* ---- reading (input.c) ------------------------------------------------------------------------ */
+
+/* The JSON object of the body into request->body; problems when it is none.  With optional, an empty
+ * body is fine and leaves NULL.  Fails with ELIMIT when it was too long. */
+aut_status aut__api_read_body(aut_api_request *request, bool optional, aut_error *err);
+aut_status aut__api_read_page(aut_api_request *request, aut_error *err);
+/* Last value of a query parameter, as the contract takes it; NULL when absent. */
+const char *aut__api_query(const aut_api_request *request, const char *name);
+aut_status aut__api_query_int(aut_api_request *request, const char *name, int64_t min, int64_t max,
+							  int64_t *inout, aut_error *err);
+/* One of the words (NULL-terminated); *out -1 when absent. */
+aut_status aut__api_query_word(aut_api_request *request, const char *name, const char *const *words,
+							   const char *type, int *out, aut_error *err);
+/* A text of min..max code points; *out NULL when absent. */
+aut_status aut__api_query_text(aut_api_request *request, const char *name, bool required, size_t min,
+							   size_t max, const char **out, aut_error *err);
+aut_status aut__api_query_bool(aut_api_request *request, const char *name, bool *inout, aut_error *err);
+
+/* Add {"type","loc":[where, name],"msg","input","ctx"}; name NULL: loc is [where].  input and ctx are
+ * taken; input NULL is null, ctx NULL is left out. */
+aut_status aut__api_problem(aut_api_request *request, const char *type, const char *where,
+							const char *name, const char *msg, json_t *take_input, json_t *take_ctx,
+							aut_error *err);
+
+/* ---- answering (reply.c) ----------------------------------------------------------------------- */
+
+void aut__api_reply(aut_api *api, aut_exchange *exchange, int code, const char *content_type,
+					const void *body, size_t len);
+void aut__api_reply_json(aut_api *api, aut_exchange *exchange, int code, json_t *take_value);
+void aut__api_reply_detail(aut_api *api, aut_exchange *exchange, int code, const char *text);
+/* An error as the contract's body; problems (may be NULL) make the list form. */
+void aut__api_reply_error(aut_api *api, aut_exchange *exchange, aut_status status, const aut_error *err,
+						  json_t *problems);
+
+/* ---- who and from where ------------------------------------------------------------------------ */
+
+/* *out lives for ever.  EUNAUTH. */
+aut_status aut__api_authenticate(const aut_api *api, aut_exchange *exchange, const aut_identity **out,
+								 aut_error *err);
+/* Does it carry a credential a browser would not add by itself? */
+bool aut__api_has_token(const aut_exchange *exchange);
+
+aut_status aut__api_guard_init(aut_api *api, const char *address, aut_error *err);
+void aut__api_guard_done(aut_api *api);
+/* True: the request was answered (refused, or a preflight). */
+bool aut__api_guard(aut_api *api, aut_exchange *exchange);
+/* Add the CORS headers an answer needs. */
+void aut__api_cors(const aut_api *api, aut_exchange *exchange);
+
+/* ---- handlers ------------------------------------------------------------------------------------ */
+
+aut_status aut__api_automation_create_begin(aut_api_request *request, aut_error *err);
+aut_status aut__api_automation_create(aut_api_request *request, aut_db *db, aut_error *err);
+aut_status aut__api_automation_list_begin(aut_api_request *request, aut_error *err);
+aut_status aut__api_automation_list(aut_api_request *request, aut_db *db, aut_error *err);
+aut_status aut__api_automation_get(aut_api_request *request, aut_db *db, aut_error *err);
+aut_status aut__api_automation_update(aut_api_request *request, aut_db *db, aut_error *err);
+aut_status aut__api_automation_delete(aut_api_request *request, aut_db *db, aut_error *err);
+aut_status aut__api_automation_tarball(aut_api_request *request, aut_db *db, aut_error *err);
+void aut__api_automation_tarball_answer(aut_api_request *request);
+aut_status aut__api_body_begin(aut_api_request *request, aut_error *err);
+
+aut_status aut__api_dispatch(aut_api_request *request, aut_db *db, aut_error *err);
+aut_status aut__api_trigger_begin(aut_api_request *request, aut_error *err);
+aut_status aut__api_trigger(aut_api_request *request, aut_db *db, aut_error *err);
+aut_status aut__api_run_list(aut_api_request *request, aut_db *db, aut_error *err);
+aut_status aut__api_run_list_all(aut_api_request *request, aut_db *db, aut_error *err);
+aut_status aut__api_run_get(aut_api_request *request, aut_db *db, aut_error *err);
+aut_status aut__api_run_complete(aut_api_request *request, aut_db *db, aut_error *err);
+aut_status aut__api_run_phase(aut_api_request *request, aut_db *db, aut_error *err);
+aut_status aut__api_run_cancel(aut_api_request *request, aut_db *db, aut_error *err);
+aut_status aut__api_logs_begin(aut_api_request *request, aut_error *err);
+aut_status aut__api_logs(aut_api_request *request, aut_db *db, aut_error *err);
+void aut__api_logs_answer(aut_api_request *request);
+
+aut_status aut__api_upload_create_begin(aut_api_request *request, aut_error *err);
+aut_status aut__api_upload_create(aut_api_request *request, aut_db *db, aut_error *err);
+aut_status aut__api_upload_list_begin(aut_api_request *request, aut_error *err);
+aut_status aut__api_upload_list(aut_api_request *request, aut_db *db, aut_error *err);
+aut_status aut__api_upload_get(aut_api_request *request, aut_db *db, aut_error *err);
+aut_status aut__api_upload_delete(aut_api_request *request, aut_db *db, aut_error *err);
+
+void aut__api_health(aut_api_request *request);
+aut_status aut__api_ready(aut_api_request *request, aut_db *db, aut_error *err);
+bool aut__api_ready_refuse(aut_api_request *request, aut_status status, const aut_error *err);
+void aut__api_sdk_version(aut_api_request *request);
+void aut__api_server_info(aut_api_request *request);
+
+/* ---- followers (follow.c) ------------------------------------------------------------------------- */
+
+/* Take over request->exchange and stream the run's output from request->after on; result is its first
+ * part, result2 the run. */
+void aut__api_follow(aut_api_request *request);
+/* The engine has news of a run. */
+void aut__api_follow_news(void *payload, const aut_uuid *run_id);
+void aut__api_follow_engine(aut_api *api, bool on);
+/* End all streams (the readers come back when they see no `end`). */
+void aut__api_follow_stop(aut_api *api);
+
+#endif
