@@ -1,0 +1,321 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * core/store/claims.c - who executes a run: claim, keep, take over, put back, clean up.
+ *
+ * The lease of a claim is its worker's: run.worker names a row of `worker`, and one small update of
+ * that row keeps all its runs.  A run is held by worker W exactly while status is RUNNING and worker
+ * is W; every later step of W is guarded by both, so a worker that was taken for dead and lost a run
+ * finds out at its next write.
+ *
+ * PostgreSQL picks rows with FOR UPDATE SKIP LOCKED, so that workers side by side never wait for each
+ * other; SQLite has one writer and needs none of it.  RETURNING promises no order: the ids are sorted
+ * here.
+ */
+#include <stdlib.h>
+#include <string.h>
+
+#include "core/store/internal.h"
+
+/* The phase of a claimed run until its command has been started. */
+#define PHASE_CLAIMED "Preparing environment"
+
+/* ---- statements ---------------------------------------------------------------------------- */
+
+/* index: run_ready_idx */
+static const aut_stmt run_claim = {
+	.name = "run_claim",
+	.params = "tTlt",
+	.columns = "uT",
+	.postgres = "WITH picked AS MATERIALIZED (SELECT id FROM automation.run"
+				" WHERE status = 'PENDING' AND ready_at <= $2"
+				" ORDER BY ready_at, id LIMIT $3 FOR UPDATE SKIP LOCKED)"
+				" UPDATE automation.run AS r SET status = 'RUNNING', worker = $1, started_at = $2,"
+				" attempt = r.attempt + 1, current_phase = $4, status_detail = NULL"
+				" FROM picked WHERE r.id = picked.id RETURNING r.id, r.ready_at",
+	.sqlite = "UPDATE automation.run SET status = 'RUNNING', worker = $1, started_at = $2,"
+			  " attempt = attempt + 1, current_phase = $4, status_detail = NULL"
+			  " WHERE id IN (SELECT id FROM automation.run"
+			  " WHERE status = 'PENDING' AND ready_at <= $2 ORDER BY ready_at, id LIMIT $3)"
+			  " RETURNING id, ready_at",
+};
+
+/* index: run_ready_idx */
+static const aut_stmt run_next_ready = {
+	.name = "run_next_ready",
+	.params = "",
+	.columns = "T",
+	.sql = "SELECT ready_at FROM automation.run WHERE status = 'PENDING' ORDER BY ready_at LIMIT 1",
+};
+
+/* index: run_held_idx */
+static const aut_stmt run_held = {
+	.name = "run_held",
+	.params = "tul",
+	.columns = "u",
+	.sql = "SELECT id FROM automation.run WHERE status = 'RUNNING' AND worker = $1 AND id > $2"
+		   " ORDER BY id LIMIT $3",
+};
+
+/* Index: run_held_idx, all of it: runs in flight are few.  Attempt and start stay, because the new
+ * holder goes on with what the old one began. */
+#define ADOPTABLE                                                                                    \
+	"WHERE r.status = 'RUNNING' AND r.worker IS DISTINCT FROM $1 AND NOT EXISTS (SELECT 1"           \
+	" FROM automation.worker AS w WHERE w.name = r.worker AND w.lease_until >= $2)"                  \
+	" ORDER BY r.id LIMIT $3"
+
+static const aut_stmt run_adopt = {
+	.name = "run_adopt",
+	.params = "tTl",
+	.columns = "u",
+	.postgres = "WITH picked AS MATERIALIZED (SELECT r.id FROM automation.run AS r " ADOPTABLE
+				" FOR UPDATE OF r SKIP LOCKED)"
+				" UPDATE automation.run AS r SET worker = $1 FROM picked WHERE r.id = picked.id"
+				" RETURNING r.id",
+	.sqlite = "UPDATE automation.run SET worker = $1 WHERE id IN"
+			  " (SELECT r.id FROM automation.run AS r " ADOPTABLE ") RETURNING id",
+};
+
+static const aut_stmt run_deadline = {
+	.name = "run_deadline",
+	.params = "utT",
+	.columns = "",
+	.sql = "UPDATE automation.run SET timeout_at = $3"
+		   " WHERE id = $1 AND status = 'RUNNING' AND worker = $2",
+};
+
+/* What is null was not learned by this step and stays. */
+static const aut_stmt run_started = {
+	.name = "run_started",
+	.params = "utttTt",
+	.columns = "",
+	.sql = "UPDATE automation.run SET"
+		   " bash_command_id = coalesce($3, bash_command_id),"
+		   " sandbox_id = coalesce($4, sandbox_id),"
+		   " timeout_at = coalesce($5, timeout_at),"
+		   " current_phase = coalesce($6, current_phase)"
+		   " WHERE id = $1 AND status = 'RUNNING' AND worker = $2",
+};
+
+static const aut_stmt run_note = {
+	.name = "run_note",
+	.params = "utjT",
+	.columns = "",
+	.sql = "UPDATE automation.run SET status_detail = $3, timeout_at = coalesce($4, timeout_at)"
+		   " WHERE id = $1 AND status = 'RUNNING' AND worker = $2",
+};
+
+/* The attempt stays counted: its number must never be used twice for one run. */
+static const aut_stmt run_requeue = {
+	.name = "run_requeue",
+	.params = "utT",
+	.columns = "",
+	.sql = "UPDATE automation.run SET status = 'PENDING', ready_at = $3, worker = NULL,"
+		   " started_at = NULL, timeout_at = NULL, bash_command_id = NULL, sandbox_id = NULL,"
+		   " current_phase = NULL"
+		   " WHERE id = $1 AND status = 'RUNNING' AND worker = $2",
+};
+
+/* index: run_cleanup_idx */
+static const aut_stmt run_cleanup_due = {
+	.name = "run_cleanup_due",
+	.params = "tTl",
+	.columns = "u",
+	.sql = "SELECT r.id FROM automation.run AS r WHERE r.cleanup_at <= $2 AND (r.worker = $1"
+		   " OR NOT EXISTS (SELECT 1 FROM automation.worker AS w"
+		   " WHERE w.name = r.worker AND w.lease_until >= $2))"
+		   " ORDER BY r.cleanup_at, r.id LIMIT $3",
+};
+
+/* index: run_cleanup_idx */
+static const aut_stmt run_next_cleanup = {
+	.name = "run_next_cleanup",
+	.params = "t",
+	.columns = "T",
+	.sql = "SELECT r.cleanup_at FROM automation.run AS r WHERE r.cleanup_at IS NOT NULL"
+		   " AND (r.worker = $1 OR NOT EXISTS (SELECT 1 FROM automation.worker AS w"
+		   " WHERE w.name = r.worker))"
+		   " ORDER BY r.cleanup_at LIMIT 1",
+};
+
+static const aut_stmt run_cleanup_set = {
+	.name = "run_cleanup_set",
+	.params = "uT",
+	.columns = "",
+	.sql = "UPDATE automation.run SET cleanup_at = $2 WHERE id = $1",
+};
+
+const aut_stmt *const aut__claim_statements[] = {
+	&run_claim,   &run_next_ready,  &run_held,         &run_adopt,       &run_deadline, &run_started, &run_note,
+	&run_requeue, &run_cleanup_due, &run_next_cleanup, &run_cleanup_set, NULL,
+};
+
+/* ---- ids ----------------------------------------------------------------------------------- */
+
+typedef struct ranked
+{
+	int64_t time;
+	aut_uuid id;
+} ranked;
+
+static int
+compare_ranked(const void *a, const void *b)
+{
+	const ranked *left = a;
+	const ranked *right = b;
+
+	if (left->time != right->time)
+		return left->time < right->time ? -1 : 1;
+	return memcmp(left->id.bytes, right->id.bytes, sizeof(left->id.bytes));
+}
+
+/*
+ * Run a statement that returns ids (and perhaps a time to order by) and copy them to the caller's
+ * array of limit elements.
+ */
+static aut_status
+run_for_ids(aut_db *db, const aut_stmt *stmt, const aut_value *params, int64_t limit, bool sort,
+			aut_uuid *out_ids, size_t *out_count, aut_error *err)
+{
+	aut_rows rows = {0};
+	void *items = NULL;
+	ranked *list;
+	aut_status status = aut__check_window(limit, 0, err);
+
+	if (status == AUT_OK)
+		status = aut_db_run(db, stmt, params, &rows, NULL, err);
+	if (status == AUT_OK && rows.count > (size_t) limit)
+		status = aut_fail(err, AUT_EINTERNAL, "%s: more rows than asked for", stmt->name);
+	if (status == AUT_OK)
+		status = aut__items_alloc(rows.count, sizeof(ranked), &items, err);
+	if (status != AUT_OK)
+		goto out;
+
+	list = items;
+	for (size_t i = 0; i < rows.count; i++)
+	{
+		list[i].id = aut_rows_uuid(&rows, i, 0);
+		list[i].time = rows.width > 1 ? aut_rows_time(&rows, i, 1) : 0;
+	}
+	if (sort && rows.count > 1)
+		qsort(list, rows.count, sizeof(ranked), compare_ranked);
+	for (size_t i = 0; i < rows.count; i++)
+		out_ids[i] = list[i].id;
+	*out_count = rows.count;
+out:
+	aut_free(items);
+	aut_rows_done(&rows);
+	return status;
+}
+
+aut_status
+aut_store_run_claim(aut_db *db, const char *worker, int64_t now, int64_t limit, aut_uuid *out_ids,
+					size_t *out_count, aut_error *err)
+{
+	aut_value params[] = {
+		aut_v_text(worker),
+		aut_v_time(now),
+		aut_v_big(limit),
+		aut_v_text(PHASE_CLAIMED),
+	};
+
+	return run_for_ids(db, &run_claim, params, limit, true, out_ids, out_count, err);
+}
+
+aut_status
+aut_store_run_held(aut_db *db, const char *worker, const aut_uuid *after, int64_t limit,
+				   aut_uuid *out_ids, size_t *out_count, aut_error *err)
+{
+	aut_value params[] = {
+		aut_v_text(worker),
+		aut_v_uuid(after == NULL ? &AUT_UUID_NIL : after),
+		aut_v_big(limit),
+	};
+
+	return run_for_ids(db, &run_held, params, limit, false, out_ids, out_count, err);
+}
+
+aut_status
+aut_store_run_adopt(aut_db *db, const char *worker, int64_t now, int64_t limit, aut_uuid *out_ids,
+					size_t *out_count, aut_error *err)
+{
+	aut_value params[] = {aut_v_text(worker), aut_v_time(now), aut_v_big(limit)};
+
+	return run_for_ids(db, &run_adopt, params, limit, true, out_ids, out_count, err);
+}
+
+aut_status
+aut_store_run_cleanup_due(aut_db *db, const char *worker, int64_t now, int64_t limit,
+						  aut_uuid *out_ids, size_t *out_count, aut_error *err)
+{
+	aut_value params[] = {aut_v_text(worker), aut_v_time(now), aut_v_big(limit)};
+
+	return run_for_ids(db, &run_cleanup_due, params, limit, false, out_ids, out_count, err);
+}
+
+/* ---- times --------------------------------------------------------------------------------- */
+
+aut_status
+aut_store_run_next_ready(aut_db *db, int64_t *out, aut_error *err)
+{
+	return aut__run_time(db, &run_next_ready, NULL, out, err);
+}
+
+aut_status
+aut_store_run_next_cleanup(aut_db *db, const char *worker, int64_t *out, aut_error *err)
+{
+	return aut__run_time(db, &run_next_cleanup, (aut_value[]){aut_v_text(worker)}, out, err);
+}
+
+/* ---- steps of the holder ------------------------------------------------------------------- */
+
+aut_status
+aut_store_run_deadline(aut_db *db, const aut_uuid *id, const char *worker, int64_t timeout_at,
+					   bool *out_won, aut_error *err)
+{
+	return aut__run_guarded(db, &run_deadline,
+							(aut_value[]){aut_v_uuid(id), aut_v_text(worker), aut_v_time(timeout_at)},
+							out_won, err);
+}
+
+aut_status
+aut_store_run_started(aut_db *db, const aut_uuid *id, const char *worker,
+					  const char *bash_command_id, const char *sandbox_id, int64_t timeout_at,
+					  const char *phase, bool *out_won, aut_error *err)
+{
+	aut_value params[] = {
+		aut_v_uuid(id),         aut_v_text(worker),     aut_v_text(bash_command_id),
+		aut_v_text(sandbox_id), aut_v_time(timeout_at), aut_v_text(phase),
+	};
+
+	return aut__run_guarded(db, &run_started, params, out_won, err);
+}
+
+aut_status
+aut_store_run_note(aut_db *db, const aut_uuid *id, const char *worker, const char *status_detail,
+				   int64_t timeout_at, bool *out_won, aut_error *err)
+{
+	aut_value params[] = {
+		aut_v_uuid(id),
+		aut_v_text(worker),
+		aut_v_json(status_detail),
+		aut_v_time(timeout_at),
+	};
+
+	return aut__run_guarded(db, &run_note, params, out_won, err);
+}
+
+aut_status
+aut_store_run_requeue(aut_db *db, const aut_uuid *id, const char *worker, int64_t ready_at,
+					  bool *out_won, aut_error *err)
+{
+	return aut__run_guarded(db, &run_requeue,
+							(aut_value[]){aut_v_uuid(id), aut_v_text(worker), aut_v_time(ready_at)},
+							out_won, err);
+}
+
+aut_status
+aut_store_run_cleanup_set(aut_db *db, const aut_uuid *id, int64_t at, aut_error *err)
+{
+	return aut_db_run(db, &run_cleanup_set, (aut_value[]){aut_v_uuid(id), aut_v_time(at)}, NULL, NULL,
+					  err);
+}

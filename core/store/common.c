@@ -1,0 +1,58 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * core/store/common.c - small steps that several files of statements share.
+ */
+#include <string.h>
+
+#include "core/store/internal.h"
+
+aut_status
+aut__check_window(int64_t limit, int64_t offset, aut_error *err)
+{
+	if (limit < 0 || limit > AUT__LIMIT_MAX)
+		return aut_fail(err, AUT_EINVAL, "limit %lld is not within 0..%d", (long long) limit,
+						AUT__LIMIT_MAX);
+	if (offset < 0)
+		return aut_fail(err, AUT_EINVAL, "offset %lld is negative", (long long) offset);
+	return AUT_OK;
+}
+
+aut_status
+aut__items_alloc(size_t count, size_t size, void **out, aut_error *err)
+{
+	void *items = NULL;
+
+	if (count > 0)
+	{
+		items = aut_calloc(count, size);
+		if (items == NULL)
+			return aut_fail(err, AUT_ENOMEM, "out of memory for a list of %zu", count);
+	}
+	*out = items;
+	return AUT_OK;
+}
+
+aut_status
+aut__run_guarded(aut_db *db, const aut_stmt *stmt, const aut_value *params, bool *out_won,
+				 aut_error *err)
+{
+	int64_t affected = 0;
+	aut_status status = aut_db_run(db, stmt, params, NULL, &affected, err);
+
+	if (status == AUT_OK && out_won != NULL)
+		*out_won = affected > 0;
+	return status;
+}
+
+aut_status
+aut__run_time(aut_db *db, const aut_stmt *stmt, const aut_value *params, int64_t *out,
+			  aut_error *err)
+{
+	aut_rows rows = {0};
+	aut_status status = aut_db_run(db, stmt, params, &rows, NULL, err);
+
+	if (status == AUT_OK)
+		*out = aut_rows_time(&rows, 0, 0);
+	aut_rows_done(&rows);
+	return status;
+}

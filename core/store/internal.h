@@ -1,0 +1,54 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * core/store/internal.h - what the files of core/store share among themselves.
+ *
+ * Each file of statements exports them as one array that ends with a null pointer, so that tests can
+ * walk all of them (aut_store_statement).
+ */
+#ifndef AUT_STORE_INTERNAL_H
+#define AUT_STORE_INTERNAL_H
+
+#include "automation/store.h"
+
+extern const aut_stmt *const aut__automation_statements[];
+extern const aut_stmt *const aut__schedule_statements[];
+extern const aut_stmt *const aut__run_statements[];
+extern const aut_stmt *const aut__claim_statements[];
+extern const aut_stmt *const aut__output_statements[];
+extern const aut_stmt *const aut__upload_statements[];
+extern const aut_stmt *const aut__worker_statements[];
+
+/* Most rows one call may ask for; a larger (or negative) limit is AUT_EINVAL. */
+#define AUT__LIMIT_MAX 10000
+
+/*
+ * The columns of a run, in the order aut__run_read takes them.  Written once: every statement that
+ * returns whole runs begins with these.
+ */
+#define AUT__RUN_COLUMNS                                                                             \
+	"r.id, r.automation_id, r.status, r.trigger_source, r.scheduled_for, r.ready_at, r.attempt, "    \
+	"r.worker, r.bash_command_id, r.sandbox_id, r.timeout_at, r.cleanup_at, r.error_detail, "        \
+	"r.status_detail, r.current_phase, r.conversation_id, r.cost, r.exit_code, r.output_bytes, "     \
+	"r.observability_associations, r.run_metadata, r.resolved_runtime, r.created_at, r.started_at, " \
+	"r.completed_at"
+#define AUT__RUN_TYPES "uuttTTitttTTtjttdiljjjTTT"
+#define AUT__RUN_WIDTH 25
+
+/* Fill a run from a row; texts stay in rows.  AUT_ECORRUPT for a status nobody knows. */
+aut_status aut__run_read(const aut_rows *rows, size_t row, aut_run *out, aut_error *err);
+
+/* Refuse limits and offsets out of range. */
+aut_status aut__check_window(int64_t limit, int64_t offset, aut_error *err);
+
+/* An array of count items for a list, freed by its _done; an empty list has none. */
+aut_status aut__items_alloc(size_t count, size_t size, void **out, aut_error *err);
+
+/* Run a statement that changes rows; *out_won (may be NULL): did it change any? */
+aut_status aut__run_guarded(aut_db *db, const aut_stmt *stmt, const aut_value *params, bool *out_won,
+							aut_error *err);
+
+/* Run a statement whose one row has one time, or no row: AUT_TIME_NONE. */
+aut_status aut__run_time(aut_db *db, const aut_stmt *stmt, const aut_value *params, int64_t *out,
+						 aut_error *err);
+
+#endif

@@ -1,0 +1,421 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * core/store/runs.c - making, reading and ending runs.
+ *
+ * Who may execute a run is claims.c's matter; here is what everybody may do.  A run ends through one
+ * statement only (finish), whose guard on the status decides between callback, cancel and watchdog:
+ * whoever's UPDATE finds the row first wins, the others are told so and write nothing.
+ *
+ * No function here decides a rule or reads a clock.
+ */
+#include <string.h>
+
+#include "core/store/internal.h"
+
+/* ---- statuses ------------------------------------------------------------------------------ */
+
+static const char *const status_names[AUT_RUN_STATUS_COUNT] = {
+	[AUT_RUN_PENDING] = "PENDING",     [AUT_RUN_RUNNING] = "RUNNING",
+	[AUT_RUN_COMPLETED] = "COMPLETED", [AUT_RUN_FAILED] = "FAILED",
+	[AUT_RUN_CANCELLED] = "CANCELLED", [AUT_RUN_SKIPPED] = "SKIPPED",
+};
+
+const char *
+aut_run_status_name(aut_run_status status)
+{
+	return (unsigned) status < AUT_RUN_STATUS_COUNT ? status_names[status] : "UNKNOWN";
+}
+
+bool
+aut_run_status_parse(const char *name, aut_run_status *out)
+{
+	for (int i = 0; name != NULL && i < AUT_RUN_STATUS_COUNT; i++)
+	{
+		if (strcmp(name, status_names[i]) == 0)
+		{
+			*out = (aut_run_status) i;
+			return true;
+		}
+	}
+	return false;
+}
+
+bool
+aut_run_status_terminal(aut_run_status status)
+{
+	return status != AUT_RUN_PENDING && status != AUT_RUN_RUNNING;
+}
+
+/* ---- statements ---------------------------------------------------------------------------- */
+
+/* Without a target, so that the slot's index and the id are both an answer, not an error. */
+static const aut_stmt run_insert = {
+	.name = "run_insert",
+	.params = "uuttTTT",
+	.columns = "",
+	.sql = "INSERT INTO automation.run"
+		   " (id, automation_id, status, trigger_source, scheduled_for, created_at, ready_at)"
+		   " VALUES ($1, $2, $3, $4, $5, $6, $7)"
+		   " ON CONFLICT DO NOTHING",
+};
+
+static const aut_stmt run_input_insert = {
+	.name = "run_input_insert",
+	.params = "uj",
+	.columns = "",
+	.sql = "INSERT INTO automation.run_input (run_id, input) VALUES ($1, $2)",
+};
+
+static const aut_stmt run_get = {
+	.name = "run_get",
+	.params = "u",
+	.columns = AUT__RUN_TYPES,
+	.sql = "SELECT " AUT__RUN_COLUMNS " FROM automation.run AS r WHERE r.id = $1 LIMIT 1",
+};
+
+/* index: run_newest_idx; ids are version 7, so their order is the order of creation */
+static const aut_stmt run_list = {
+	.name = "run_list",
+	.params = "ull",
+	.columns = AUT__RUN_TYPES,
+	.sql = "SELECT " AUT__RUN_COLUMNS " FROM automation.run AS r"
+		   " WHERE r.automation_id = $1 ORDER BY r.id DESC LIMIT $2 OFFSET $3",
+};
+
+/* Index: the primary key, backwards.  CROSS JOIN keeps SQLite from starting with the automations,
+ * which would sort all their runs to show the newest few; PostgreSQL chooses by its statistics. */
+static const aut_stmt run_list_org = {
+	.name = "run_list_org",
+	.params = "ull",
+	.columns = AUT__RUN_TYPES,
+	.sql = "SELECT " AUT__RUN_COLUMNS " FROM automation.run AS r CROSS JOIN automation.automation AS a"
+		   " WHERE a.id = r.automation_id AND a.org_id = $1 AND a.deleted_at IS NULL"
+		   " ORDER BY r.id DESC LIMIT $2 OFFSET $3",
+};
+
+/* index: run_status_idx */
+static const aut_stmt run_counts = {
+	.name = "run_counts",
+	.params = "u",
+	.columns = "tl",
+	.sql = "SELECT status, count(*) FROM automation.run WHERE automation_id = $1"
+		   " GROUP BY status LIMIT 6",
+};
+
+static const aut_stmt run_task = {
+	.name = "run_task",
+	.params = "u",
+	.columns = AUT__RUN_TYPES "uutjtttttjibj",
+	.sql = "SELECT " AUT__RUN_COLUMNS ", a.org_id, a.user_id, a.name, a.trigger, a.trigger_type, a.model,"
+		   " a.agent_profile_id, a.tarball_path, a.entrypoint, a.observability_associations,"
+		   " a.timeout_s, a.keep_alive, i.input"
+		   " FROM automation.run AS r"
+		   " JOIN automation.automation AS a ON a.id = r.automation_id"
+		   " LEFT JOIN automation.run_input AS i ON i.run_id = r.id"
+		   " WHERE r.id = $1 LIMIT 1",
+};
+
+static const aut_stmt run_phase = {
+	.name = "run_phase",
+	.params = "ut",
+	.columns = "",
+	.sql = "UPDATE automation.run SET current_phase = $2"
+		   " WHERE id = $1 AND status IN ('PENDING', 'RUNNING')",
+};
+
+/* cleanup_at is for what a backend holds, and only a run that was RUNNING made it hold something. */
+static const aut_stmt run_finish = {
+	.name = "run_finish",
+	.params = "utTtjtdiTbbb",
+	.columns = "",
+	.sql = "UPDATE automation.run SET"
+		   " status = $2,"
+		   " completed_at = $3,"
+		   " error_detail = $4,"
+		   " status_detail = $5,"
+		   " conversation_id = coalesce($6, conversation_id),"
+		   " cost = coalesce($7, cost),"
+		   " exit_code = coalesce($8, exit_code),"
+		   " cleanup_at = CASE WHEN status = 'RUNNING' THEN $9 ELSE cleanup_at END"
+		   " WHERE id = $1 AND (($10 AND status = 'PENDING') OR ($11 AND status = 'RUNNING')"
+		   " OR ($12 AND status = 'FAILED' AND substr(error_detail, 1, 11) = 'Timed out: '))",
+};
+
+/* index: run_status_idx */
+static const aut_stmt run_skip_pending = {
+	.name = "run_skip_pending",
+	.params = "ubTtj",
+	.columns = "",
+	.sql = "UPDATE automation.run SET status = 'SKIPPED', completed_at = $3, error_detail = $4,"
+		   " status_detail = $5"
+		   " WHERE automation_id = $1 AND status = 'PENDING'"
+		   " AND ($2 OR trigger_source IS DISTINCT FROM 'manual')",
+};
+
+const aut_stmt *const aut__run_statements[] = {
+	&run_insert, &run_input_insert, &run_get,    &run_list,         &run_list_org, &run_counts,
+	&run_task,   &run_phase,        &run_finish, &run_skip_pending, NULL,
+};
+
+/* ---- reading ------------------------------------------------------------------------------- */
+
+aut_status
+aut__run_read(const aut_rows *rows, size_t row, aut_run *out, aut_error *err)
+{
+	const char *status = aut_rows_text(rows, row, 2);
+	aut_run run = {
+		.id = aut_rows_uuid(rows, row, 0),
+		.automation_id = aut_rows_uuid(rows, row, 1),
+		.trigger_source = aut_rows_text(rows, row, 3),
+		.scheduled_for = aut_rows_time(rows, row, 4),
+		.ready_at = aut_rows_time(rows, row, 5),
+		.attempt = (int) aut_rows_int(rows, row, 6),
+		.worker = aut_rows_text(rows, row, 7),
+		.bash_command_id = aut_rows_text(rows, row, 8),
+		.sandbox_id = aut_rows_text(rows, row, 9),
+		.timeout_at = aut_rows_time(rows, row, 10),
+		.cleanup_at = aut_rows_time(rows, row, 11),
+		.error_detail = aut_rows_text(rows, row, 12),
+		.status_detail = aut_rows_text(rows, row, 13),
+		.current_phase = aut_rows_text(rows, row, 14),
+		.conversation_id = aut_rows_text(rows, row, 15),
+		.has_cost = !aut_rows_null(rows, row, 16),
+		.cost = aut_rows_real(rows, row, 16),
+		.has_exit_code = !aut_rows_null(rows, row, 17),
+		.exit_code = (int) aut_rows_int(rows, row, 17),
+		.output_bytes = aut_rows_int(rows, row, 18),
+		.observability_associations = aut_rows_text(rows, row, 19),
+		.run_metadata = aut_rows_text(rows, row, 20),
+		.resolved_runtime = aut_rows_text(rows, row, 21),
+		.created_at = aut_rows_time(rows, row, 22),
+		.started_at = aut_rows_time(rows, row, 23),
+		.completed_at = aut_rows_time(rows, row, 24),
+	};
+
+	if (!aut_run_status_parse(status, &run.status))
+		return aut_fail(err, AUT_ECORRUPT, "a run has the unknown status %s",
+						status == NULL ? "null" : status);
+	*out = run;
+	return AUT_OK;
+}
+
+void
+aut_run_list_done(aut_run_list *list)
+{
+	if (list == NULL)
+		return;
+	aut_free(list->items);
+	aut_rows_done(&list->rows);
+	*list = (aut_run_list){0};
+}
+
+static aut_status
+read_list(aut_db *db, const aut_stmt *stmt, const aut_value *params, aut_run_list *out,
+		  aut_error *err)
+{
+	aut_run_list list = {0};
+	void *items = NULL;
+	aut_status status = aut_db_run(db, stmt, params, &list.rows, NULL, err);
+
+	if (status != AUT_OK)
+		goto out;
+	status = aut__items_alloc(list.rows.count, sizeof(aut_run), &items, err);
+	if (status != AUT_OK)
+		goto out;
+	list.items = items;
+	for (; status == AUT_OK && list.count < list.rows.count; list.count++)
+		status = aut__run_read(&list.rows, list.count, &list.items[list.count], err);
+	if (status == AUT_OK)
+	{
+		*out = list;
+		return AUT_OK;
+	}
+out:
+	aut_run_list_done(&list);
+	return status;
+}
+
+aut_status
+aut_store_run_get(aut_db *db, const aut_uuid *id, aut_run_list *out, aut_error *err)
+{
+	char text[AUT_UUID_TEXT_MAX];
+	aut_run_list list = {0};
+	aut_status status = read_list(db, &run_get, (aut_value[]){aut_v_uuid(id)}, &list, err);
+
+	if (status == AUT_OK && list.count == 0)
+	{
+		status = aut_fail(err, AUT_ENOTFOUND, "run %s not found", aut_uuid_format(id, text));
+		aut_run_list_done(&list);
+	}
+	if (status == AUT_OK)
+		*out = list;
+	return status;
+}
+
+aut_status
+aut_store_run_list(aut_db *db, const aut_uuid *automation_id, int64_t limit, int64_t offset,
+				   aut_run_list *out, aut_error *err)
+{
+	aut_status status = aut__check_window(limit, offset, err);
+
+	if (status != AUT_OK)
+		return status;
+	return read_list(db, &run_list,
+					 (aut_value[]){aut_v_uuid(automation_id), aut_v_big(limit), aut_v_big(offset)}, out,
+					 err);
+}
+
+aut_status
+aut_store_run_list_org(aut_db *db, const aut_uuid *org_id, int64_t limit, int64_t offset,
+					   aut_run_list *out, aut_error *err)
+{
+	aut_status status = aut__check_window(limit, offset, err);
+
+	if (status != AUT_OK)
+		return status;
+	return read_list(db, &run_list_org,
+					 (aut_value[]){aut_v_uuid(org_id), aut_v_big(limit), aut_v_big(offset)}, out, err);
+}
+
+aut_status
+aut_store_run_counts(aut_db *db, const aut_uuid *automation_id,
+					 int64_t out_counts[AUT_RUN_STATUS_COUNT], aut_error *err)
+{
+	int64_t counts[AUT_RUN_STATUS_COUNT] = {0};
+	aut_rows rows = {0};
+	aut_status status =
+		aut_db_run(db, &run_counts, (aut_value[]){aut_v_uuid(automation_id)}, &rows, NULL, err);
+
+	for (size_t i = 0; status == AUT_OK && i < rows.count; i++)
+	{
+		aut_run_status of;
+
+		if (aut_run_status_parse(aut_rows_text(&rows, i, 0), &of))
+			counts[of] = aut_rows_int(&rows, i, 1);
+	}
+	if (status == AUT_OK)
+		memcpy(out_counts, counts, sizeof(counts));
+	aut_rows_done(&rows);
+	return status;
+}
+
+void
+aut_run_task_done(aut_run_task *task)
+{
+	if (task == NULL)
+		return;
+	aut_rows_done(&task->rows);
+	*task = (aut_run_task){0};
+}
+
+aut_status
+aut_store_run_task(aut_db *db, const aut_uuid *run_id, aut_run_task *out, aut_error *err)
+{
+	char text[AUT_UUID_TEXT_MAX];
+	aut_run_task task = {0};
+	const aut_rows *rows = &task.rows;
+	size_t at = AUT__RUN_WIDTH;
+	aut_status status =
+		aut_db_run(db, &run_task, (aut_value[]){aut_v_uuid(run_id)}, &task.rows, NULL, err);
+
+	if (status == AUT_OK && rows->count == 0)
+		status = aut_fail(err, AUT_ENOTFOUND, "run %s not found", aut_uuid_format(run_id, text));
+	if (status == AUT_OK)
+		status = aut__run_read(rows, 0, &task.run, err);
+	if (status != AUT_OK)
+	{
+		aut_run_task_done(&task);
+		return status;
+	}
+	task.org_id = aut_rows_uuid(rows, 0, at++);
+	task.user_id = aut_rows_uuid(rows, 0, at++);
+	task.automation_name = aut_rows_text(rows, 0, at++);
+	task.trigger = aut_rows_text(rows, 0, at++);
+	task.trigger_type = aut_rows_text(rows, 0, at++);
+	task.model = aut_rows_text(rows, 0, at++);
+	task.agent_profile_id = aut_rows_text(rows, 0, at++);
+	task.tarball_path = aut_rows_text(rows, 0, at++);
+	task.entrypoint = aut_rows_text(rows, 0, at++);
+	task.observability_associations = aut_rows_text(rows, 0, at++);
+	task.timeout_s = aut_rows_int(rows, 0, at++);
+	task.has_keep_alive = !aut_rows_null(rows, 0, at);
+	task.keep_alive = aut_rows_bool(rows, 0, at++);
+	task.input = aut_rows_text(rows, 0, at++);
+	*out = task;
+	return AUT_OK;
+}
+
+/* ---- writing ------------------------------------------------------------------------------- */
+
+aut_status
+aut_store_run_insert(aut_db *db, const aut_run_new *run, aut_error *err)
+{
+	char text[AUT_UUID_TEXT_MAX];
+	bool inserted = false;
+	aut_value params[] = {
+		aut_v_uuid(&run->id),
+		aut_v_uuid(&run->automation_id),
+		aut_v_text(aut_run_status_name(AUT_RUN_PENDING)),
+		aut_v_text(run->trigger_source),
+		aut_v_time(run->scheduled_for),
+		aut_v_time(run->created_at),
+		aut_v_time(run->ready_at),
+	};
+	aut_status status = aut__run_guarded(db, &run_insert, params, &inserted, err);
+
+	if (status != AUT_OK)
+		return status;
+	if (!inserted)
+		return aut_fail(err, AUT_EUNIQUE, "automation %s has a run for that time already",
+						aut_uuid_format(&run->automation_id, text));
+	if (run->input == NULL)
+		return AUT_OK;
+	return aut_db_run(db, &run_input_insert,
+					  (aut_value[]){aut_v_uuid(&run->id), aut_v_json(run->input)}, NULL, NULL, err);
+}
+
+aut_status
+aut_store_run_phase(aut_db *db, const aut_uuid *id, const char *phase, bool *out_won, aut_error *err)
+{
+	return aut__run_guarded(db, &run_phase, (aut_value[]){aut_v_uuid(id), aut_v_text(phase)}, out_won,
+							err);
+}
+
+aut_status
+aut_store_run_finish(aut_db *db, const aut_run_end *end, bool *out_won, aut_error *err)
+{
+	AUT_CHECK(aut_run_status_terminal(end->status));
+	aut_value params[] = {
+		aut_v_uuid(&end->id),
+		aut_v_text(aut_run_status_name(end->status)),
+		aut_v_time(end->completed_at),
+		aut_v_text(end->error_detail),
+		aut_v_json(end->status_detail),
+		aut_v_text(end->conversation_id),
+		end->has_cost ? aut_v_real(end->cost) : aut_v_null('d'),
+		end->has_exit_code ? aut_v_int(end->exit_code) : aut_v_null('i'),
+		aut_v_time(end->cleanup_at),
+		aut_v_bool(end->from_pending),
+		aut_v_bool(end->from_running),
+		aut_v_bool(end->from_timed_out),
+	};
+
+	return aut__run_guarded(db, &run_finish, params, out_won, err);
+}
+
+aut_status
+aut_store_run_skip_pending(aut_db *db, const aut_uuid *automation_id, bool manual_too, int64_t now,
+						   const char *error_detail, const char *status_detail, int64_t *out_count,
+						   aut_error *err)
+{
+	int64_t affected = 0;
+	aut_value params[] = {
+		aut_v_uuid(automation_id), aut_v_bool(manual_too), aut_v_time(now), aut_v_text(error_detail),
+		aut_v_json(status_detail),
+	};
+	aut_status status = aut_db_run(db, &run_skip_pending, params, NULL, &affected, err);
+
+	if (status == AUT_OK && out_count != NULL)
+		*out_count = affected;
+	return status;
+}

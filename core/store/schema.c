@@ -1,0 +1,370 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * core/store/schema.c - the tables, in both dialects side by side.
+ *
+ * The one place where tables are defined: for each table the PostgreSQL text and the SQLite text stand
+ * next to each other with the same columns in the same order, and a test compares them.  The SQLite
+ * driver runs its texts on an empty file; extension/schema.sql holds the PostgreSQL ones and is checked
+ * to be equal by a test.  A change of a released table raises AUT_STORE_VERSION and comes with a step
+ * that moves old files and old extensions.
+ *
+ *   meaning      PostgreSQL         SQLite (STRICT)
+ *   id           uuid               BLOB, 16 bytes
+ *   time         timestamptz        INTEGER, microseconds since 1970 UTC
+ *   JSON         json (verbatim)    TEXT, CHECK (json_valid)
+ *   bytes        bytea              BLOB
+ *   boolean      boolean            INTEGER 0/1
+ *
+ * What is hot is apart from what is not: `schedule` changes at every fire and `run` at every step, so
+ * in PostgreSQL they leave room on their pages for in-place updates and are vacuumed early.  Columns
+ * that change often while a run goes on (output_bytes, current_phase, status_detail, timeout_at) are in
+ * no index, which is what makes those updates in-place ones.
+ */
+#include <stddef.h>
+
+#include "core/store/internal.h"
+
+/* ---- automation ---------------------------------------------------------------------------- */
+
+#define POSTGRES_AUTOMATION                                                                          \
+	"CREATE TABLE automation.automation (\n"                                                         \
+	"    id uuid NOT NULL,\n"                                                                        \
+	"    org_id uuid NOT NULL,\n"                                                                    \
+	"    user_id uuid NOT NULL,\n"                                                                   \
+	"    owner text,\n"                                                                              \
+	"    name text NOT NULL,\n"                                                                      \
+	"    description text,\n"                                                                        \
+	"    prompt text,\n"                                                                             \
+	"    preset_metadata json,\n"                                                                    \
+	"    plugin_spec json,\n"                                                                        \
+	"    model text,\n"                                                                              \
+	"    agent_profile_id text,\n"                                                                   \
+	"    trigger json NOT NULL,\n"                                                                   \
+	"    trigger_type text NOT NULL CHECK (trigger_type IN ('cron', 'event')),\n"                    \
+	"    observability_associations json,\n"                                                         \
+	"    tarball_path text NOT NULL,\n"                                                              \
+	"    setup_script_path text,\n"                                                                  \
+	"    entrypoint text NOT NULL,\n"                                                                \
+	"    timeout_s integer,\n"                                                                       \
+	"    keep_alive boolean,\n"                                                                      \
+	"    state text NOT NULL CHECK (state IN ('ACTIVE', 'INACTIVE', 'DRAFT')),\n"                    \
+	"    disabled_reason text,\n"                                                                    \
+	"    disabled_detail json,\n"                                                                    \
+	"    disabled_at timestamptz,\n"                                                                 \
+	"    deleted_at timestamptz,\n"                                                                  \
+	"    last_triggered_at timestamptz,\n"                                                           \
+	"    created_at timestamptz NOT NULL,\n"                                                         \
+	"    updated_at timestamptz NOT NULL,\n"                                                         \
+	"    PRIMARY KEY (id)\n"                                                                         \
+	");\n"                                                                                           \
+	"CREATE INDEX automation_org_created_idx ON automation.automation (org_id, created_at DESC, id DESC)\n" \
+	"    WHERE deleted_at IS NULL;\n"                                                                \
+	"CREATE INDEX automation_org_name_idx ON automation.automation (org_id, name)\n"                 \
+	"    WHERE deleted_at IS NULL;\n"
+
+#define SQLITE_AUTOMATION                                                                            \
+	"CREATE TABLE automation.automation (\n"                                                         \
+	"    id BLOB NOT NULL CHECK (length(id) = 16),\n"                                                \
+	"    org_id BLOB NOT NULL CHECK (length(org_id) = 16),\n"                                        \
+	"    user_id BLOB NOT NULL CHECK (length(user_id) = 16),\n"                                      \
+	"    owner TEXT,\n"                                                                              \
+	"    name TEXT NOT NULL,\n"                                                                      \
+	"    description TEXT,\n"                                                                        \
+	"    prompt TEXT,\n"                                                                             \
+	"    preset_metadata TEXT CHECK (json_valid(preset_metadata)),\n"                                \
+	"    plugin_spec TEXT CHECK (json_valid(plugin_spec)),\n"                                        \
+	"    model TEXT,\n"                                                                              \
+	"    agent_profile_id TEXT,\n"                                                                   \
+	"    trigger TEXT NOT NULL CHECK (json_valid(trigger)),\n"                                       \
+	"    trigger_type TEXT NOT NULL CHECK (trigger_type IN ('cron', 'event')),\n"                    \
+	"    observability_associations TEXT CHECK (json_valid(observability_associations)),\n"          \
+	"    tarball_path TEXT NOT NULL,\n"                                                              \
+	"    setup_script_path TEXT,\n"                                                                  \
+	"    entrypoint TEXT NOT NULL,\n"                                                                \
+	"    timeout_s INTEGER,\n"                                                                       \
+	"    keep_alive INTEGER CHECK (keep_alive IN (0, 1)),\n"                                         \
+	"    state TEXT NOT NULL CHECK (state IN ('ACTIVE', 'INACTIVE', 'DRAFT')),\n"                    \
+	"    disabled_reason TEXT,\n"                                                                    \
+	"    disabled_detail TEXT CHECK (json_valid(disabled_detail)),\n"                                \
+	"    disabled_at INTEGER,\n"                                                                     \
+	"    deleted_at INTEGER,\n"                                                                      \
+	"    last_triggered_at INTEGER,\n"                                                               \
+	"    created_at INTEGER NOT NULL,\n"                                                             \
+	"    updated_at INTEGER NOT NULL,\n"                                                             \
+	"    PRIMARY KEY (id)\n"                                                                         \
+	") STRICT;\n"                                                                                    \
+	"CREATE INDEX automation.automation_org_created_idx ON automation (org_id, created_at DESC, id DESC)\n" \
+	"    WHERE deleted_at IS NULL;\n"                                                                \
+	"CREATE INDEX automation.automation_org_name_idx ON automation (org_id, name)\n"                 \
+	"    WHERE deleted_at IS NULL;\n"
+
+/* ---- schedule ------------------------------------------------------------------------------ */
+
+#define POSTGRES_SCHEDULE                                                                            \
+	"CREATE TABLE automation.schedule (\n"                                                           \
+	"    automation_id uuid NOT NULL REFERENCES automation.automation (id) ON DELETE CASCADE,\n"     \
+	"    next_fire_at timestamptz,\n"                                                                \
+	"    last_slot timestamptz,\n"                                                                   \
+	"    last_fire_at timestamptz,\n"                                                                \
+	"    expr text NOT NULL,\n"                                                                      \
+	"    timezone text NOT NULL,\n"                                                                  \
+	"    PRIMARY KEY (automation_id)\n"                                                              \
+	") WITH (fillfactor = 70, autovacuum_vacuum_scale_factor = 0.02, autovacuum_vacuum_threshold = 1000);\n" \
+	"CREATE INDEX schedule_next_fire_idx ON automation.schedule (next_fire_at)\n"                    \
+	"    WHERE next_fire_at IS NOT NULL;\n"
+
+#define SQLITE_SCHEDULE                                                                              \
+	"CREATE TABLE automation.schedule (\n"                                                           \
+	"    automation_id BLOB NOT NULL REFERENCES automation (id) ON DELETE CASCADE,\n"                \
+	"    next_fire_at INTEGER,\n"                                                                    \
+	"    last_slot INTEGER,\n"                                                                       \
+	"    last_fire_at INTEGER,\n"                                                                    \
+	"    expr TEXT NOT NULL,\n"                                                                      \
+	"    timezone TEXT NOT NULL,\n"                                                                  \
+	"    PRIMARY KEY (automation_id)\n"                                                              \
+	") STRICT, WITHOUT ROWID;\n"                                                                     \
+	"CREATE INDEX automation.schedule_next_fire_idx ON schedule (next_fire_at)\n"                    \
+	"    WHERE next_fire_at IS NOT NULL;\n"
+
+/* ---- gap ----------------------------------------------------------------------------------- */
+
+#define POSTGRES_GAP                                                                                 \
+	"CREATE TABLE automation.gap (\n"                                                                \
+	"    automation_id uuid NOT NULL REFERENCES automation.automation (id) ON DELETE CASCADE,\n"     \
+	"    first_missed timestamptz NOT NULL,\n"                                                       \
+	"    last_missed timestamptz NOT NULL,\n"                                                        \
+	"    missed bigint NOT NULL,\n"                                                                  \
+	"    created_at timestamptz NOT NULL,\n"                                                         \
+	"    PRIMARY KEY (automation_id, first_missed)\n"                                                \
+	");\n"
+
+#define SQLITE_GAP                                                                                   \
+	"CREATE TABLE automation.gap (\n"                                                                \
+	"    automation_id BLOB NOT NULL REFERENCES automation (id) ON DELETE CASCADE,\n"                \
+	"    first_missed INTEGER NOT NULL,\n"                                                           \
+	"    last_missed INTEGER NOT NULL,\n"                                                            \
+	"    missed INTEGER NOT NULL,\n"                                                                 \
+	"    created_at INTEGER NOT NULL,\n"                                                             \
+	"    PRIMARY KEY (automation_id, first_missed)\n"                                                \
+	") STRICT, WITHOUT ROWID;\n"
+
+/* ---- run ----------------------------------------------------------------------------------- */
+
+#define POSTGRES_RUN                                                                                 \
+	"CREATE TABLE automation.run (\n"                                                                \
+	"    id uuid NOT NULL,\n"                                                                        \
+	"    automation_id uuid NOT NULL REFERENCES automation.automation (id) ON DELETE CASCADE,\n"     \
+	"    status text NOT NULL CHECK (status IN\n"                                                    \
+	"        ('PENDING', 'RUNNING', 'COMPLETED', 'FAILED', 'CANCELLED', 'SKIPPED')),\n"              \
+	"    trigger_source text,\n"                                                                     \
+	"    scheduled_for timestamptz,\n"                                                               \
+	"    ready_at timestamptz NOT NULL,\n"                                                           \
+	"    attempt integer NOT NULL DEFAULT 0,\n"                                                      \
+	"    worker text,\n"                                                                             \
+	"    bash_command_id text,\n"                                                                    \
+	"    sandbox_id text,\n"                                                                         \
+	"    timeout_at timestamptz,\n"                                                                  \
+	"    cleanup_at timestamptz,\n"                                                                  \
+	"    error_detail text,\n"                                                                       \
+	"    status_detail json,\n"                                                                      \
+	"    current_phase text,\n"                                                                      \
+	"    conversation_id text,\n"                                                                    \
+	"    cost double precision,\n"                                                                   \
+	"    exit_code integer,\n"                                                                       \
+	"    output_bytes bigint NOT NULL DEFAULT 0,\n"                                                  \
+	"    observability_associations json,\n"                                                         \
+	"    run_metadata json,\n"                                                                       \
+	"    resolved_runtime json,\n"                                                                   \
+	"    created_at timestamptz NOT NULL,\n"                                                         \
+	"    started_at timestamptz,\n"                                                                  \
+	"    completed_at timestamptz,\n"                                                                \
+	"    PRIMARY KEY (id)\n"                                                                         \
+	") WITH (fillfactor = 70, autovacuum_vacuum_scale_factor = 0.02, autovacuum_vacuum_threshold = 1000);\n" \
+	"CREATE UNIQUE INDEX run_slot_idx ON automation.run (automation_id, scheduled_for)\n"            \
+	"    WHERE scheduled_for IS NOT NULL;\n"                                                         \
+	"CREATE INDEX run_ready_idx ON automation.run (ready_at, id) WHERE status = 'PENDING';\n"        \
+	"CREATE INDEX run_held_idx ON automation.run (worker, id) WHERE status = 'RUNNING';\n"           \
+	"CREATE INDEX run_cleanup_idx ON automation.run (cleanup_at) WHERE cleanup_at IS NOT NULL;\n"    \
+	"CREATE INDEX run_newest_idx ON automation.run (automation_id, id DESC);\n"                      \
+	"CREATE INDEX run_status_idx ON automation.run (automation_id, status);\n"
+
+#define SQLITE_RUN                                                                                   \
+	"CREATE TABLE automation.run (\n"                                                                \
+	"    id BLOB NOT NULL CHECK (length(id) = 16),\n"                                                \
+	"    automation_id BLOB NOT NULL REFERENCES automation (id) ON DELETE CASCADE,\n"                \
+	"    status TEXT NOT NULL CHECK (status IN\n"                                                    \
+	"        ('PENDING', 'RUNNING', 'COMPLETED', 'FAILED', 'CANCELLED', 'SKIPPED')),\n"              \
+	"    trigger_source TEXT,\n"                                                                     \
+	"    scheduled_for INTEGER,\n"                                                                   \
+	"    ready_at INTEGER NOT NULL,\n"                                                               \
+	"    attempt INTEGER NOT NULL DEFAULT 0,\n"                                                      \
+	"    worker TEXT,\n"                                                                             \
+	"    bash_command_id TEXT,\n"                                                                    \
+	"    sandbox_id TEXT,\n"                                                                         \
+	"    timeout_at INTEGER,\n"                                                                      \
+	"    cleanup_at INTEGER,\n"                                                                      \
+	"    error_detail TEXT,\n"                                                                       \
+	"    status_detail TEXT CHECK (json_valid(status_detail)),\n"                                    \
+	"    current_phase TEXT,\n"                                                                      \
+	"    conversation_id TEXT,\n"                                                                    \
+	"    cost REAL,\n"                                                                               \
+	"    exit_code INTEGER,\n"                                                                       \
+	"    output_bytes INTEGER NOT NULL DEFAULT 0,\n"                                                 \
+	"    observability_associations TEXT CHECK (json_valid(observability_associations)),\n"          \
+	"    run_metadata TEXT CHECK (json_valid(run_metadata)),\n"                                      \
+	"    resolved_runtime TEXT CHECK (json_valid(resolved_runtime)),\n"                              \
+	"    created_at INTEGER NOT NULL,\n"                                                             \
+	"    started_at INTEGER,\n"                                                                      \
+	"    completed_at INTEGER,\n"                                                                    \
+	"    PRIMARY KEY (id)\n"                                                                         \
+	") STRICT;\n"                                                                                    \
+	"CREATE UNIQUE INDEX automation.run_slot_idx ON run (automation_id, scheduled_for)\n"            \
+	"    WHERE scheduled_for IS NOT NULL;\n"                                                         \
+	"CREATE INDEX automation.run_ready_idx ON run (ready_at, id) WHERE status = 'PENDING';\n"        \
+	"CREATE INDEX automation.run_held_idx ON run (worker, id) WHERE status = 'RUNNING';\n"           \
+	"CREATE INDEX automation.run_cleanup_idx ON run (cleanup_at) WHERE cleanup_at IS NOT NULL;\n"    \
+	"CREATE INDEX automation.run_newest_idx ON run (automation_id, id DESC);\n"                      \
+	"CREATE INDEX automation.run_status_idx ON run (automation_id, status);\n"
+
+#define POSTGRES_RUN_INPUT                                                                           \
+	"CREATE TABLE automation.run_input (\n"                                                          \
+	"    run_id uuid NOT NULL REFERENCES automation.run (id) ON DELETE CASCADE,\n"                   \
+	"    input json NOT NULL,\n"                                                                     \
+	"    PRIMARY KEY (run_id)\n"                                                                     \
+	");\n"
+
+#define SQLITE_RUN_INPUT                                                                             \
+	"CREATE TABLE automation.run_input (\n"                                                          \
+	"    run_id BLOB NOT NULL REFERENCES run (id) ON DELETE CASCADE,\n"                              \
+	"    input TEXT NOT NULL CHECK (json_valid(input)),\n"                                           \
+	"    PRIMARY KEY (run_id)\n"                                                                     \
+	") STRICT;\n"
+
+/* Output is text that compresses well: PostgreSQL's own compression is left on. */
+#define POSTGRES_RUN_OUTPUT                                                                          \
+	"CREATE TABLE automation.run_output (\n"                                                         \
+	"    run_id uuid NOT NULL REFERENCES automation.run (id) ON DELETE CASCADE,\n"                   \
+	"    start bigint NOT NULL,\n"                                                                   \
+	"    data bytea NOT NULL,\n"                                                                     \
+	"    at timestamptz NOT NULL,\n"                                                                 \
+	"    PRIMARY KEY (run_id, start)\n"                                                              \
+	");\n"
+
+#define SQLITE_RUN_OUTPUT                                                                            \
+	"CREATE TABLE automation.run_output (\n"                                                         \
+	"    run_id BLOB NOT NULL REFERENCES run (id) ON DELETE CASCADE,\n"                              \
+	"    start INTEGER NOT NULL,\n"                                                                  \
+	"    data BLOB NOT NULL,\n"                                                                      \
+	"    at INTEGER NOT NULL,\n"                                                                     \
+	"    PRIMARY KEY (run_id, start)\n"                                                              \
+	") STRICT;\n"
+
+/* ---- upload -------------------------------------------------------------------------------- */
+
+/* Tarballs are compressed already: EXTERNAL keeps PostgreSQL from trying again. */
+#define POSTGRES_UPLOAD                                                                              \
+	"CREATE TABLE automation.upload (\n"                                                             \
+	"    id uuid NOT NULL,\n"                                                                        \
+	"    org_id uuid NOT NULL,\n"                                                                    \
+	"    user_id uuid NOT NULL,\n"                                                                   \
+	"    name text NOT NULL,\n"                                                                      \
+	"    description text,\n"                                                                        \
+	"    status text NOT NULL CHECK (status IN ('UPLOADING', 'COMPLETED', 'FAILED')),\n"             \
+	"    error_message text,\n"                                                                      \
+	"    size_bytes bigint,\n"                                                                       \
+	"    created_at timestamptz NOT NULL,\n"                                                         \
+	"    updated_at timestamptz NOT NULL,\n"                                                         \
+	"    deleted_at timestamptz,\n"                                                                  \
+	"    PRIMARY KEY (id)\n"                                                                         \
+	");\n"                                                                                           \
+	"CREATE INDEX upload_newest_idx ON automation.upload (org_id, user_id, created_at DESC);\n"      \
+	"CREATE TABLE automation.upload_data (\n"                                                        \
+	"    upload_id uuid NOT NULL REFERENCES automation.upload (id) ON DELETE CASCADE,\n"             \
+	"    data bytea NOT NULL,\n"                                                                     \
+	"    PRIMARY KEY (upload_id)\n"                                                                  \
+	");\n"                                                                                           \
+	"ALTER TABLE automation.upload_data ALTER COLUMN data SET STORAGE EXTERNAL;\n"
+
+#define SQLITE_UPLOAD                                                                                \
+	"CREATE TABLE automation.upload (\n"                                                             \
+	"    id BLOB NOT NULL CHECK (length(id) = 16),\n"                                                \
+	"    org_id BLOB NOT NULL CHECK (length(org_id) = 16),\n"                                        \
+	"    user_id BLOB NOT NULL CHECK (length(user_id) = 16),\n"                                      \
+	"    name TEXT NOT NULL,\n"                                                                      \
+	"    description TEXT,\n"                                                                        \
+	"    status TEXT NOT NULL CHECK (status IN ('UPLOADING', 'COMPLETED', 'FAILED')),\n"             \
+	"    error_message TEXT,\n"                                                                      \
+	"    size_bytes INTEGER,\n"                                                                      \
+	"    created_at INTEGER NOT NULL,\n"                                                             \
+	"    updated_at INTEGER NOT NULL,\n"                                                             \
+	"    deleted_at INTEGER,\n"                                                                      \
+	"    PRIMARY KEY (id)\n"                                                                         \
+	") STRICT;\n"                                                                                    \
+	"CREATE INDEX automation.upload_newest_idx ON upload (org_id, user_id, created_at DESC);\n"      \
+	"CREATE TABLE automation.upload_data (\n"                                                        \
+	"    upload_id BLOB NOT NULL REFERENCES upload (id) ON DELETE CASCADE,\n"                        \
+	"    data BLOB NOT NULL,\n"                                                                      \
+	"    PRIMARY KEY (upload_id)\n"                                                                  \
+	") STRICT;\n"
+
+/* ---- worker, meta -------------------------------------------------------------------------- */
+
+#define POSTGRES_WORKER                                                                              \
+	"CREATE TABLE automation.worker (\n"                                                             \
+	"    name text NOT NULL,\n"                                                                      \
+	"    pid bigint NOT NULL,\n"                                                                     \
+	"    started_at timestamptz NOT NULL,\n"                                                         \
+	"    renewed_at timestamptz NOT NULL,\n"                                                         \
+	"    lease_until timestamptz NOT NULL,\n"                                                        \
+	"    PRIMARY KEY (name)\n"                                                                       \
+	") WITH (fillfactor = 50);\n"
+
+#define SQLITE_WORKER                                                                                \
+	"CREATE TABLE automation.worker (\n"                                                             \
+	"    name TEXT NOT NULL,\n"                                                                      \
+	"    pid INTEGER NOT NULL,\n"                                                                    \
+	"    started_at INTEGER NOT NULL,\n"                                                             \
+	"    renewed_at INTEGER NOT NULL,\n"                                                             \
+	"    lease_until INTEGER NOT NULL,\n"                                                            \
+	"    PRIMARY KEY (name)\n"                                                                       \
+	") STRICT, WITHOUT ROWID;\n"
+
+/* For people who look into the file; the program goes by PRAGMA user_version. */
+#define SQLITE_META                                                                                  \
+	"CREATE TABLE automation.meta (\n"                                                               \
+	"    key TEXT NOT NULL,\n"                                                                       \
+	"    value TEXT NOT NULL,\n"                                                                     \
+	"    PRIMARY KEY (key)\n"                                                                        \
+	") STRICT, WITHOUT ROWID;\n"                                                                     \
+	"INSERT INTO automation.meta (key, value) VALUES ('made_by', 'automation " AUT_VERSION "');\n"
+
+const char *
+aut_store_schema(aut_dialect dialect)
+{
+	static const char postgres[] = POSTGRES_AUTOMATION POSTGRES_SCHEDULE POSTGRES_GAP POSTGRES_RUN
+		POSTGRES_RUN_INPUT POSTGRES_RUN_OUTPUT POSTGRES_UPLOAD POSTGRES_WORKER;
+	static const char sqlite[] = SQLITE_AUTOMATION SQLITE_SCHEDULE SQLITE_GAP SQLITE_RUN
+		SQLITE_RUN_INPUT SQLITE_RUN_OUTPUT SQLITE_UPLOAD SQLITE_WORKER SQLITE_META;
+
+	return dialect == AUT_DIALECT_POSTGRES ? postgres : sqlite;
+}
+
+const aut_stmt *
+aut_store_statement(size_t index)
+{
+	static const aut_stmt *const *const all[] = {
+		aut__automation_statements, aut__schedule_statements, aut__run_statements,
+		aut__claim_statements,      aut__output_statements,   aut__upload_statements,
+		aut__worker_statements,
+	};
+
+	for (size_t i = 0; i < sizeof(all) / sizeof(all[0]); i++)
+	{
+		for (const aut_stmt *const *at = all[i]; *at != NULL; at++)
+		{
+			if (index-- == 0)
+				return *at;
+		}
+	}
+	return NULL;
+}
