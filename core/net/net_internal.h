@@ -124,6 +124,7 @@ struct aut_http_server
 	int active;
 	bool dirty;    /* a connection was resumed: MHD_run is due */
 	bool running;  /* MHD_run is on the stack */
+	bool closed_one; /* MHD closed a connection in its last run */
 	bool draining; /* no new connections; answers say Connection: close */
 };
 

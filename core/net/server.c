@@ -58,8 +58,16 @@ server_run(aut_http_server *server)
 	server->running = true;
 	for (int i = 0; i < RUNS_MAX && have_timeout && timeout_ms == 0; i++)
 	{
+		server->closed_one = false;
 		(void) MHD_run(server->daemon);
 		have_timeout = MHD_get_timeout(server->daemon, &timeout_ms) == MHD_YES;
+		if (server->closed_one)
+		{
+			/* At its limit MHD stops accepting, and it starts again only in the run after a
+			 * connection was closed; its timeout does not say so. */
+			have_timeout = true;
+			timeout_ms = 0;
+		}
 	}
 	server->running = false;
 	server_arm(server, have_timeout, timeout_ms);
@@ -126,6 +134,20 @@ on_completed(void *payload, struct MHD_Connection *connection, void **slot,
 	{
 		aut__exchange_end(*slot);
 		*slot = NULL;
+	}
+}
+
+static void
+on_connection(void *payload, struct MHD_Connection *connection, void **slot,
+			  enum MHD_ConnectionNotificationCode code)
+{
+	aut_http_server *server = payload;
+
+	(void) connection;
+	(void) slot;
+	if (code == MHD_CONNECTION_NOTIFY_CLOSED)
+	{
+		server->closed_one = true;
 	}
 }
 
@@ -259,7 +281,8 @@ start_daemon(aut_http_server *server, const aut_http_server_options *options, in
 		/* first, so that it catches what the other options say */
 		MHD_OPTION_EXTERNAL_LOGGER, on_mhd_log, NULL, MHD_OPTION_LISTEN_SOCKET, take_fd,
 		MHD_OPTION_URI_LOG_CALLBACK, on_target, server, MHD_OPTION_NOTIFY_COMPLETED, on_completed,
-		server, MHD_OPTION_UNESCAPE_CALLBACK, on_unescape, NULL, MHD_OPTION_CONNECTION_LIMIT,
+		server, MHD_OPTION_NOTIFY_CONNECTION, on_connection, server, MHD_OPTION_UNESCAPE_CALLBACK,
+		on_unescape, NULL, MHD_OPTION_CONNECTION_LIMIT,
 		(unsigned int) (options->connections_max > 0 ? options->connections_max : 1000),
 		MHD_OPTION_PER_IP_CONNECTION_LIMIT,
 		(unsigned int) (options->connections_per_ip_max > 0 ? options->connections_per_ip_max : 0),
