@@ -1,0 +1,298 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * standalone/client.c - the client's commands: their option tables, their help, and the one place
+ * where a status becomes a line on stderr and an exit status.
+ *
+ * Each command's options stand once, in an X list: the parser's table and the help text both come from
+ * it.  To add an option: a member in client_args, a line in a list, and its use.
+ */
+#include <errno.h>
+#include <signal.h>
+#include <stddef.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <unistd.h>
+
+#include "standalone/client_priv.h"
+
+volatile sig_atomic_t client_interrupted;
+
+/* ---- options: X(kind, "-x, " or "", letter or 0, name, " VALUE" or "", member, min, max, help) ------- */
+
+#define OPTIONS_COMMON(X)                                                                            \
+	X(TEXT, "", 0, "data", " DIR", data, 0, 0,                                                       \
+	  "state folder of the daemon (default $XDG_STATE_HOME/automation or\n"                          \
+	  "      ~/.local/state/automation)")                                                            \
+	X(TEXT, "", 0, "url", " URL", url, 0, 0, "address of the daemon instead (AUTOMATION_URL)")       \
+	X(TEXT, "", 0, "api-key", " KEY", api_key, 0, 0,                                                 \
+	  "its API key; AUTOMATION_API_KEY does not show in the process list")                           \
+	X(TEXT, "", 0, "color", " WHEN", color, 0, 0,                                                    \
+	  "auto (default), always or never; NO_COLOR is respected")                                      \
+	X(FLAG, "", 0, "json", "", json, 0, 0, "print what the API answered")                            \
+	X(FLAG, "", 0, "utc", "", utc, 0, 0, "times as UTC timestamps")                                  \
+	X(FLAG, "-h, ", 'h', "help", "", help, 0, 0, "this text")
+
+#define OPTIONS_CREATE(X)                                                                            \
+	X(TEXT, "", 0, "script", " FILE", script, 0, 0, "run this file; - reads it from standard input") \
+	X(TEXT, "", 0, "dir", " FOLDER", dir, 0, 0,                                                      \
+	  "run something in a copy of this folder (at most 1 MiB packed; without .git);\n"               \
+	  "      setup.sh in it runs first")                                                             \
+	X(TEXT, "", 0, "tarball", " FILE", tarball, 0, 0, "the same, packed already with tar czf")       \
+	X(TEXT, "", 0, "entrypoint", " CMD", entrypoint, 0, 0,                                           \
+	  "the command to run (default: the script by its #! line; main.py, main.sh or\n"                \
+	  "      run.sh of a folder)")                                                                   \
+	X(TEXT, "-s, ", 's', "schedule", " EXPR", schedule, 0, 0,                                        \
+	  "cron expression: minute hour day month weekday [second [year]];\n"                            \
+	  "      without it the automation runs only when asked")                                        \
+	X(TEXT, "", 0, "tz", " ZONE", tz, 0, 0, "time zone of the schedule (default UTC)")               \
+	X(INT, "", 0, "timeout", " N", timeout, 1, 31536000, "seconds a run may take")                   \
+	X(TEXT, "", 0, "description", " TEXT", description, 0, 0, "for people")                          \
+	X(TEXT, "", 0, "model", " NAME", model, 0, 0, "model profile that runs are told")                \
+	X(FLAG, "", 0, "disabled", "", disabled, 0, 0, "create it paused")
+
+#define OPTIONS_RUN(X)                                                                               \
+	X(FLAG, "-f, ", 'f', "follow", "", follow, 0, 0,                                                 \
+	  "print its output until it has ended; exit 4 unless it COMPLETED")                             \
+	X(TEXT, "-i, ", 'i', "input", " JSON", input, 0, 0,                                              \
+	  "given to the run as `event` in AUTOMATION_EVENT_PAYLOAD; @FILE reads a file")                 \
+	X(INT, "", 0, "delay", " S", delay, 0, 31536000, "start it after so many seconds")               \
+	X(FLAG, "", 0, "raw", "", raw, 0, 0, "do not escape control characters on a terminal")
+
+#define OPTIONS_LOGS(X)                                                                              \
+	X(FLAG, "-f, ", 'f', "follow", "", follow, 0, 0,                                                 \
+	  "go on until the run has ended; exit 4 unless it COMPLETED")                                   \
+	X(FLAG, "", 0, "raw", "", raw, 0, 0, "do not escape control characters on a terminal")
+
+#define OPTIONS_RUNS(X)                                                                              \
+	X(INT, "-n, ", 'n', "count", " N", count, 1, 1000, "how many of the newest (default 20)")
+
+#define AS_TABLE(kind, letter_text, letter, name, value, member, lo, hi, help)                       \
+	{                                                                                                \
+		name, letter, sizeof(value) > 1 ? &(value)[1] : NULL, CLIENT_##kind,                         \
+			offsetof(client_args, member), lo, hi, help                                              \
+	},
+#define AS_TEXT(kind, letter_text, letter, name, value, member, lo, hi, help)                        \
+	"  " letter_text "--" name value "\n      " help "\n"
+#define NO_OPTIONS(X)
+
+#define TABLE(OPTIONS)                                                                               \
+	{                                                                                                \
+		OPTIONS(AS_TABLE) OPTIONS_COMMON(AS_TABLE)                                                   \
+		{                                                                                            \
+			NULL, 0, NULL, CLIENT_FLAG, 0, 0, 0, NULL                                                \
+		}                                                                                            \
+	}
+
+static const client_option create_options[] = TABLE(OPTIONS_CREATE);
+static const client_option run_options[] = TABLE(OPTIONS_RUN);
+static const client_option runs_options[] = TABLE(OPTIONS_RUNS);
+static const client_option logs_options[] = TABLE(OPTIONS_LOGS);
+static const client_option plain_options[] = TABLE(NO_OPTIONS);
+
+/* ---- commands ---------------------------------------------------------------------------------------- */
+
+static int client_main(int argc, char **argv);
+
+#define COMMAND(name, summary, synopsis, about, OPTIONS)                                             \
+	{                                                                                                \
+		name, summary,                                                                               \
+			"usage: automation " name " " synopsis "\n\n" about "\n\noptions:\n" OPTIONS(AS_TEXT)     \
+				OPTIONS_COMMON(AS_TEXT),                                                             \
+			client_main                                                                              \
+	}
+
+const aut_command aut_client_commands[] = {
+	COMMAND("create", "make an automation from a script, a folder or a tarball",
+			"NAME (--script FILE | --dir FOLDER | --tarball FILE) [options]",
+			"Uploads the program and creates the automation NAME.  Prints its id on stdout.\n\n"
+			"  automation create backup --script backup.sh --schedule '0 3 * * *' --tz Europe/Berlin\n"
+			"  automation create report --dir report/ --entrypoint 'python3 main.py'",
+			OPTIONS_CREATE),
+	COMMAND("list", "show all automations", "[options]",
+			"Name, state, schedule, next and last fire of every automation, newest first.", NO_OPTIONS),
+	COMMAND("show", "show one automation or one run", "NAME|ID|RUN [options]",
+			"Everything that is known about an automation or a run, and its newest runs.", NO_OPTIONS),
+	COMMAND("run", "run an automation now", "NAME|ID [options]",
+			"Makes a run and prints its id on stdout; with -f its output instead.\n"
+			"A paused automation can be run this way as well.\n\n"
+			"  automation run backup -f\n"
+			"  automation run report --input '{\"month\": \"2026-06\"}'",
+			OPTIONS_RUN),
+	COMMAND("runs", "show the newest runs", "[NAME|ID] [options]",
+			"The newest runs of one automation, or of all.", OPTIONS_RUNS),
+	COMMAND("logs", "print what a run wrote", "RUN|NAME [options]",
+			"The output of a run (its id, or the first 8 or more digits of it), or of the newest run\n"
+			"of an automation.  The newest part of a long output is kept.",
+			OPTIONS_LOGS),
+	COMMAND("pause", "stop an automation's schedule", "NAME|ID [options]",
+			"The schedule no longer fires; runs that are waiting for a worker are skipped; a run that\n"
+			"executes goes on.",
+			NO_OPTIONS),
+	COMMAND("resume", "start an automation's schedule again", "NAME|ID [options]",
+			"Fire times that passed while it was paused are not made up for.", NO_OPTIONS),
+	COMMAND("cancel", "end a run", "RUN [options]",
+			"Ends a run that waits or executes: its processes are told to end.", NO_OPTIONS),
+	COMMAND("rm", "delete an automation", "NAME|ID [options]",
+			"Its waiting runs are skipped; one that executes goes on to its end.", NO_OPTIONS),
+	{NULL, NULL, NULL, NULL},
+};
+
+static const client_spec specs[] = {
+	{&aut_client_commands[0], create_options, "NAME", true, client_cmd_create},
+	{&aut_client_commands[1], plain_options, NULL, false, client_cmd_list},
+	{&aut_client_commands[2], plain_options, "NAME|ID|RUN", true, client_cmd_show},
+	{&aut_client_commands[3], run_options, "NAME|ID", true, client_cmd_run},
+	{&aut_client_commands[4], runs_options, "NAME|ID", false, client_cmd_runs},
+	{&aut_client_commands[5], logs_options, "RUN|NAME", true, client_cmd_logs},
+	{&aut_client_commands[6], plain_options, "NAME|ID", true, client_cmd_pause},
+	{&aut_client_commands[7], plain_options, "NAME|ID", true, client_cmd_resume},
+	{&aut_client_commands[8], plain_options, "RUN", true, client_cmd_cancel},
+	{&aut_client_commands[9], plain_options, "NAME|ID", true, client_cmd_rm},
+};
+
+const client_spec *
+client_spec_find(const char *name)
+{
+	for (size_t i = 0; i < sizeof specs / sizeof specs[0]; i++)
+	{
+		if (strcmp(specs[i].command->name, name) == 0)
+			return &specs[i];
+	}
+	return NULL;
+}
+
+/* ---- terminal ------------------------------------------------------------------------------------------ */
+
+static int
+terminal_width(void)
+{
+	struct winsize size;
+	const char *columns = getenv("COLUMNS");
+	int64_t width;
+
+	if (ioctl(STDOUT_FILENO, TIOCGWINSZ, &size) == 0 && size.ws_col > 0)
+		return size.ws_col;
+	return columns != NULL && aut_int_parse(columns, 20, 1000, &width) ? (int) width : 80;
+}
+
+static aut_status
+look_at_terminal(client *c, aut_error *err)
+{
+	const char *when = c->args->color != NULL ? c->args->color : "auto";
+	const char *no_color = getenv("NO_COLOR");
+	const char *term = getenv("TERM");
+	bool may = (no_color == NULL || *no_color == '\0') && (term == NULL || strcmp(term, "dumb") != 0);
+
+	c->out_terminal = isatty(STDOUT_FILENO) == 1;
+	c->err_terminal = isatty(STDERR_FILENO) == 1;
+	c->width = c->out_terminal ? terminal_width() : 0;
+	if (strcmp(when, "always") == 0)
+		c->out_colour = c->err_colour = true;
+	else if (strcmp(when, "auto") == 0)
+	{
+		c->out_colour = c->out_terminal && may;
+		c->err_colour = c->err_terminal && may;
+	}
+	else if (strcmp(when, "never") != 0)
+	{
+		c->exit_code = AUT_COMMAND_USAGE;
+		return aut_fail(err, AUT_EINVAL, "--color %.60s: auto, always or never is needed", when);
+	}
+	return AUT_OK;
+}
+
+/* ---- one invocation --------------------------------------------------------------------------------------- */
+
+static void
+on_signal(int signum)
+{
+	(void) signum;
+	client_interrupted = 1;
+}
+
+/* SIGINT and SIGTERM only note that they came; a reader that went away shows as a failed write. */
+static void
+catch_signals(void)
+{
+	struct sigaction action;
+
+	memset(&action, 0, sizeof action);
+	(void) sigemptyset(&action.sa_mask);
+	action.sa_handler = on_signal;
+	/* once: the second Ctrl-C ends the program whatever it is doing */
+	action.sa_flags = (int) SA_RESETHAND;
+	(void) sigaction(SIGINT, &action, NULL);
+	(void) sigaction(SIGTERM, &action, NULL);
+	action.sa_handler = SIG_IGN;
+	action.sa_flags = 0;
+	(void) sigaction(SIGPIPE, &action, NULL);
+}
+
+/* "automation create: message"; a story of several lines is given whole and indented. */
+static void
+complain(const client *c, const char *command, const aut_error *err)
+{
+	aut_buf text;
+
+	aut_buf_init(&text, 4096);
+	(void) client_escape(err->message, strlen(err->message), &text);
+	if (c->story.len > 0 && memchr(c->story.data, '\n', c->story.len) != NULL)
+	{
+		(void) fprintf(stderr, "automation %s: the server refused it (HTTP %d):\n", command,
+					   err->http_status);
+		for (const char *line = c->story.data; *line != '\0';)
+		{
+			size_t len = strcspn(line, "\n");
+
+			(void) fprintf(stderr, "  %.*s\n", (int) len, line);
+			line += len + (line[len] == '\n' ? 1 : 0);
+		}
+	}
+	else
+		(void) fprintf(stderr, "automation %s: %s\n", command,
+					   text.data != NULL ? text.data : aut_status_text(err->code));
+	aut_buf_done(&text);
+}
+
+static int
+client_main(int argc, char **argv)
+{
+	const client_spec *spec = client_spec_find(argv[0]);
+	client_args args;
+	aut_error err = AUT_ERROR_INIT;
+	client c = {.args = &args, .clock = aut_clock_system()};
+	aut_status status;
+
+	if (spec == NULL)
+		return AUT_COMMAND_USAGE;
+	aut_buf_init(&c.story, 1048576);
+	status = client_args_parse(spec, argc, argv, &args, &err);
+	if (status != AUT_OK)
+	{
+		c.exit_code = AUT_COMMAND_USAGE;
+		goto out;
+	}
+	if (args.help)
+	{
+		status = client_write(spec->command->usage, strlen(spec->command->usage), &err);
+		goto out;
+	}
+	catch_signals();
+	status = look_at_terminal(&c, &err);
+	if (status == AUT_OK)
+		status = client_connect(&c, &err);
+	if (status == AUT_OK)
+		status = spec->run(&c, &err);
+out:
+	/* Whoever closed the pipe has seen enough; that is no failure of ours. */
+	if (status == AUT_EIO && err.sys_errno == EPIPE)
+		status = AUT_OK;
+	if (status != AUT_OK && c.exit_code == 0)
+		c.exit_code = client_interrupted ? AUT_CLIENT_INTERRUPTED : AUT_COMMAND_FAILED;
+	if (status != AUT_OK)
+		complain(&c, argv[0], &err);
+	aut_buf_done(&c.story);
+	client_disconnect(&c);
+	return c.exit_code;
+}

@@ -1,0 +1,238 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * standalone/client_create.c - `automation create`: pack, upload, create.
+ *
+ * Two requests change something; when the second one is refused, what the first one stored is deleted
+ * again, so that a typing error in a schedule leaves nothing behind.
+ */
+#include <string.h>
+
+#include "standalone/client_priv.h"
+
+static aut_status
+usage(client *c, aut_error *err, const char *message)
+{
+	c->exit_code = AUT_COMMAND_USAGE;
+	return aut_fail(err, AUT_EINVAL, "%s", message);
+}
+
+static aut_status
+check(client *c, aut_error *err)
+{
+	const client_args *a = c->args;
+	int sources = (a->script != NULL) + (a->dir != NULL) + (a->tarball != NULL);
+
+	if (sources == 0)
+		return usage(c, err, "what shall it run?  Give --script FILE, --dir FOLDER or --tarball FILE");
+	if (sources > 1)
+		return usage(c, err, "give only one of --script, --dir and --tarball");
+	if (a->tz != NULL && a->schedule == NULL)
+		return usage(c, err, "--tz says in which zone --schedule is meant, but there is no --schedule");
+	if (a->tarball != NULL && a->entrypoint == NULL)
+		return usage(c, err, "--tarball needs --entrypoint CMD: the command to run in it");
+	return AUT_OK;
+}
+
+/* The packed program and the command that starts it. */
+static aut_status
+pack(client *c, aut_buf *out, char **out_entry, aut_error *err)
+{
+	const client_args *a = c->args;
+	char *entry = NULL;
+	aut_status status;
+
+	if (a->script != NULL)
+		status = client_pack_script(a->script, out, &entry, err);
+	else if (a->dir != NULL)
+		status = client_pack_dir(a->dir, out, &entry, err);
+	else
+		status = client_pack_tarball(a->tarball, out, err);
+	if (status == AUT_OK && a->entrypoint != NULL)
+	{
+		aut_free(entry);
+		entry = aut_strdup(a->entrypoint);
+		if (entry == NULL)
+			status = aut_fail(err, AUT_ENOMEM, "out of memory");
+	}
+	if (status == AUT_OK && entry == NULL)
+		status = usage(c, err,
+					   "the folder holds no main.py, main.sh or run.sh; say with --entrypoint CMD what "
+					   "to run");
+	if (status == AUT_OK)
+		*out_entry = entry;
+	else
+		aut_free(entry);
+	return status;
+}
+
+static aut_status
+upload(client *c, const aut_buf *packed, json_t **out, aut_error *err)
+{
+	const char *name = c->args->operand;
+	json_t *reply = NULL;
+	aut_buf path;
+	aut_status status;
+
+	aut_buf_init(&path, 8192);
+	(void) aut_buf_puts(&path, "/v1/uploads?name=");
+	/* an upload's name is shorter than an automation's; it is for people only */
+	(void) aut_url_encode(&path, name, aut_utf8_boundary(name, strnlen(name, 200)), "");
+	if (path.status != AUT_OK)
+	{
+		status = aut_fail(err, path.status, "the name is too long");
+		goto out;
+	}
+	status = client_request(c, "POST", path.data, "application/gzip", packed->data, packed->len, &reply,
+							err);
+	if (status == AUT_OK && strcmp(client_json_text(reply, "status", ""), "COMPLETED") != 0)
+		status = aut_fail(err, AUT_EPROTO, "the upload failed: %.300s",
+						  client_json_text(reply, "error_message", "no reason was given"));
+	if (status == AUT_OK && aut_json_string(reply, "tarball_path") == NULL)
+		status = aut_fail(err, AUT_EPROTO, "the upload's answer has no tarball_path");
+	if (status == AUT_OK)
+		*out = json_incref(reply);
+out:
+	json_decref(reply);
+	aut_buf_done(&path);
+	return status;
+}
+
+static json_t *
+trigger(const client_args *a)
+{
+	json_t *out;
+
+	/* no schedule: only by hand, which is an event of the reserved source `manual` */
+	if (a->schedule == NULL)
+		return json_pack("{s:s, s:s, s:[]}", "type", "event", "source", "manual", "on");
+	out = json_pack("{s:s, s:s}", "type", "cron", "schedule", a->schedule);
+	if (a->tz != NULL && !aut_json_set(out, "timezone", json_string(a->tz)))
+	{
+		json_decref(out);
+		return NULL;
+	}
+	return out;
+}
+
+static json_t *
+request_body(const client_args *a, const char *tarball_path, const char *entry)
+{
+	json_t *body = json_object();
+	bool ok = aut_json_set(body, "name", json_string(a->operand)) &&
+			  aut_json_set(body, "trigger", trigger(a)) &&
+			  aut_json_set(body, "tarball_path", json_string(tarball_path)) &&
+			  aut_json_set(body, "entrypoint", json_string(entry));
+
+	if (ok && a->description != NULL)
+		ok = aut_json_set(body, "description", json_string(a->description));
+	if (ok && a->model != NULL)
+		ok = aut_json_set(body, "model", json_string(a->model));
+	if (ok && a->timeout >= 0)
+		ok = aut_json_set(body, "timeout", json_integer(a->timeout));
+	if (ok && a->disabled)
+		ok = aut_json_set(body, "enabled", json_false());
+	if (ok)
+		return body;
+	json_decref(body);
+	return NULL;
+}
+
+/* The upload of an automation that was refused is of no use. */
+static void
+drop_upload(client *c, const json_t *uploaded)
+{
+	char *path = client_path("/v1/uploads/", client_json_text(uploaded, "id", ""), "");
+	aut_buf story = c->story;
+
+	/* a failure here must not replace the reason for which we are here */
+	aut_buf_init(&c->story, 4096);
+	if (path != NULL)
+		(void) client_request(c, "DELETE", path, NULL, NULL, 0, NULL, NULL);
+	aut_buf_done(&c->story);
+	c->story = story;
+	aut_free(path);
+}
+
+static aut_status
+report(client *c, const json_t *made, aut_error *err)
+{
+	char when[CLIENT_TEXT_MAX], distance[CLIENT_TEXT_MAX];
+	int64_t next = client_json_time(made, "next_fire_at");
+	const char *id = client_json_text(made, "id", "");
+	aut_status status;
+	aut_buf line;
+
+	if (c->args->json)
+		return client_print_json(c, made, err);
+	if (next != AUT_TIME_NONE)
+		(void) fprintf(stderr, "next fire: %s (%s)\n", client_absolute(next, c->args->utc, when),
+					   client_relative(next, aut_now_us(c->clock), distance));
+	else if (c->args->schedule != NULL)
+		(void) fprintf(stderr, "it is paused; start its schedule with: automation resume\n");
+	else
+		(void) fprintf(stderr, "it has no schedule; run it with: automation run\n");
+	aut_buf_init(&line, 256);
+	(void) client_escape(id, strlen(id), &line);
+	(void) aut_buf_putc(&line, '\n');
+	status = line.status == AUT_OK ? client_write(line.data, line.len, err)
+								   : aut_fail(err, line.status, "the answer's id is too long");
+	aut_buf_done(&line);
+	return status;
+}
+
+/* Two automations may share a name, but then commands need the id: say so. */
+static void
+warn_about_name(client *c)
+{
+	json_t *existing = NULL;
+	aut_error ignored = AUT_ERROR_INIT;
+	aut_status status = client_find_automation(c, c->args->operand, &existing, &ignored);
+
+	aut_buf_clear(&c->story);
+	if (status == AUT_OK || status == AUT_EINVAL)
+		(void) fprintf(stderr,
+					   "note: that name is taken already; commands will need the id of this one\n");
+	json_decref(existing);
+}
+
+aut_status
+client_cmd_create(client *c, aut_error *err)
+{
+	json_t *uploaded = NULL;
+	json_t *body = NULL;
+	json_t *made = NULL;
+	char *entry = NULL;
+	aut_buf packed;
+	aut_status status;
+
+	aut_buf_init(&packed, CLIENT_PACK_MAX);
+	status = check(c, err);
+	if (status == AUT_OK && !aut_utf8_valid(c->args->operand, strlen(c->args->operand)))
+		status = usage(c, err, "the name is not valid UTF-8");
+	if (status == AUT_OK)
+		status = pack(c, &packed, &entry, err);
+	if (status != AUT_OK)
+		goto out;
+	warn_about_name(c);
+	status = upload(c, &packed, &uploaded, err);
+	if (status != AUT_OK)
+		goto out;
+	body = request_body(c->args, aut_json_string(uploaded, "tarball_path"), entry);
+	if (body == NULL)
+		status = aut_fail(err, AUT_EINVAL, "an argument is not valid UTF-8");
+	else
+		status = client_send(c, "POST", "/v1", body, &made, err);
+	if (status != AUT_OK)
+	{
+		drop_upload(c, uploaded);
+		goto out;
+	}
+	status = report(c, made, err);
+out:
+	json_decref(made);
+	json_decref(body);
+	json_decref(uploaded);
+	aut_free(entry);
+	aut_buf_done(&packed);
+	return status;
+}
