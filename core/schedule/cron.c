@@ -545,7 +545,9 @@ settle_days(struct parser *p, struct span dom_text, struct span dow_text)
 		if (cron->dow_nth[day] != 0)
 			special |= (uint8_t) (1u << day);
 	}
-	if (cron->dow_special && (cron->dow & ~special) != 0 && cron->dow != 0x7f)
+	/* plain days beside special ones are an error, unless the list has seven entries, a '*' counted */
+	if (cron->dow_special && (cron->dow & ~special) != 0 &&
+		values_count(&dow) + (cron->dow_star ? 1 : 0) != 7)
 	{
 		p->field = AUT_CRON_DOW;
 		p->spec = &specs[AUT_CRON_DOW];
