@@ -48,16 +48,17 @@ too_deep_at(const char *text, size_t len)
 
 /*
  * Did jansson fail for want of memory?  It says so in three ways: by its code, by no message at all,
- * and, when the copy of a string cannot be allocated, by calling a well-formed string an invalid token
- * (a string that is really malformed gets a message of its own).
+ * and, when the copy of a string cannot be allocated, by complaining of a well-formed string where one
+ * is welcome (a string that is really malformed gets a message of its own).
  */
 static bool
 failed_for_memory(const json_error_t *story)
 {
-	static const char token[] = "invalid token near '\"";
+	static const char value[] = "invalid token near '\"";
+	static const char key[] = "string or '}' expected near '\"";
 
 	return json_error_code(story) == json_error_out_of_memory || story->text[0] == '\0' ||
-		   strncmp(story->text, token, sizeof token - 1) == 0;
+		   strncmp(story->text, value, sizeof value - 1) == 0 || strncmp(story->text, key, sizeof key - 1) == 0;
 }
 
 aut_status
