@@ -1,0 +1,211 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * standalone/serve_agent.c - where the daemon's runs go: a configured agent server, the embedded agent,
+ * or nowhere.
+ *
+ * The embedded agent is a process of its own that outlives us: at start it is found again or started.
+ * While we serve, a slow timer asks it whether it is alive; when nobody answers twice in a row, it is
+ * found or started again, and the engine gets a backend for the new address.  What ran under the lost
+ * one the engine finds out by itself.
+ *
+ * Starting it blocks the loop for the time a small process needs to open its socket; that happens only
+ * after a crash of the agent.
+ */
+#include <string.h>
+
+#include "standalone/agent.h"
+#include "standalone/serve_priv.h"
+
+#define ASK_EVERY_MS 2000
+#define ASK_TIMEOUT_MS 5000
+#define ASK_FAILURES 2
+
+struct serve_agent
+{
+	aut_loop *loop;
+	aut_http_client *http;
+	const serve_config *config;
+	char *work_base;
+	char *url, *key;
+	aut_backend *backend;
+	aut_engine *engine;
+	aut_timer *timer;
+	aut_http_call *call;
+	int failures;
+};
+
+/* ---- backends -------------------------------------------------------------------------------------- */
+
+/* A path without anything a shell or a blank could split: it stands unquoted in the contract's chain. */
+static bool
+path_plain(const char *path)
+{
+	static const char plain[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789/._-+@%:,=";
+
+	return path[strspn(path, plain)] == '\0';
+}
+
+static aut_status
+backend_embedded(serve_agent *agent, aut_backend **out, aut_error *err)
+{
+	char *url = NULL, *key = NULL;
+	aut_status status;
+
+	status = aut_agent_ensure(agent->config->data, &url, &key, err);
+	if (status == AUT_OK)
+		status = aut_backend_agent_server_new(agent->loop, url, key, "", agent->work_base, out, err);
+	if (status == AUT_OK)
+	{
+		aut_free(agent->url);
+		aut_free(agent->key);
+		agent->url = url;
+		agent->key = key;
+		return AUT_OK;
+	}
+	aut_free(url);
+	aut_free(key);
+	return status;
+}
+
+static aut_status
+backend_configured(serve_agent *agent, aut_backend **out, aut_error *err)
+{
+	const aut_settings *settings = &agent->config->settings;
+	const char *url = agent->config->no_agent ? "" : settings->agent_server_url;
+
+	return aut_backend_agent_server_new(agent->loop, url, settings->agent_server_api_key,
+										settings->sandbox_agent_server_url, settings->workspace_base, out,
+										err);
+}
+
+/* ---- is it alive? ------------------------------------------------------------------------------------ */
+
+static void
+start_again(serve_agent *agent)
+{
+	aut_error err = AUT_ERROR_INIT;
+	aut_backend *backend = NULL;
+	aut_backend *old = agent->backend;
+
+	if (backend_embedded(agent, &backend, &err) != AUT_OK)
+	{
+		aut_log(AUT_LOG_ERROR, "the embedded agent is gone and could not be started: %s", err.message);
+		return;
+	}
+	agent->failures = 0;
+	agent->backend = backend;
+	if (agent->engine != NULL)
+		aut_engine_set_backend(agent->engine, backend);
+	aut_backend_free(old);
+	aut_log(AUT_LOG_WARNING, "the embedded agent was gone; it is back at %s", agent->url);
+}
+
+static void
+answered(void *payload, const aut_http_reply *reply)
+{
+	serve_agent *agent = payload;
+
+	agent->call = NULL;
+	if (reply->status == AUT_OK)
+		agent->failures = 0;
+	else if (++agent->failures >= ASK_FAILURES)
+		start_again(agent);
+	aut_timer_set(agent->timer, agent->failures > 0 ? ASK_EVERY_MS / 4 : ASK_EVERY_MS);
+}
+
+static void
+ask(void *payload)
+{
+	serve_agent *agent = payload;
+	aut_http_request request = {0};
+	char *url = aut_printf("%s/alive", agent->url);
+
+	request.method = "GET";
+	request.url = url;
+	request.timeout_ms = ASK_TIMEOUT_MS;
+	request.cb = answered;
+	request.payload = agent;
+	if (url == NULL || aut_http_send(agent->http, &request, &agent->call, NULL) != AUT_OK)
+		aut_timer_set(agent->timer, ASK_EVERY_MS);
+	aut_free(url);
+}
+
+/* ---- life -------------------------------------------------------------------------------------------- */
+
+static aut_status
+embedded_init(serve_agent *agent, aut_error *err)
+{
+	agent->work_base = aut_printf("%s/agent/work", agent->config->data);
+	if (agent->work_base == NULL)
+		return aut_fail(err, AUT_ENOMEM, "out of memory");
+	if (!path_plain(agent->work_base))
+		return aut_fail(err, AUT_EINVAL,
+						"the path of the state folder must have no blanks or special characters: %s",
+						agent->config->data);
+	return backend_embedded(agent, &agent->backend, err);
+}
+
+aut_status
+serve_agent_new(aut_loop *loop, aut_http_client *http, const serve_config *config, serve_agent **out,
+				aut_error *err)
+{
+	serve_agent *agent = aut_calloc(1, sizeof *agent);
+	aut_status status;
+
+	if (agent == NULL)
+		return aut_fail(err, AUT_ENOMEM, "out of memory");
+	agent->loop = loop;
+	agent->http = http;
+	agent->config = config;
+	status = aut_timer_new(loop, ask, agent, &agent->timer, err);
+	if (status == AUT_OK && config->embedded)
+		status = embedded_init(agent, err);
+	else if (status == AUT_OK)
+		status = backend_configured(agent, &agent->backend, err);
+	if (status != AUT_OK)
+	{
+		serve_agent_free(agent);
+		return status;
+	}
+	*out = agent;
+	return AUT_OK;
+}
+
+aut_backend *
+serve_agent_backend(serve_agent *agent)
+{
+	return agent->backend;
+}
+
+void
+serve_agent_watch(serve_agent *agent, aut_engine *engine)
+{
+	agent->engine = engine;
+	if (agent->config->embedded)
+		aut_timer_set(agent->timer, ASK_EVERY_MS);
+}
+
+void
+serve_agent_unwatch(serve_agent *agent)
+{
+	agent->engine = NULL;
+	aut_timer_stop(agent->timer);
+	if (agent->call != NULL)
+		aut_http_cancel(agent->call);
+	agent->call = NULL;
+}
+
+void
+serve_agent_free(serve_agent *agent)
+{
+	if (agent == NULL)
+		return;
+	if (agent->timer != NULL)
+		serve_agent_unwatch(agent);
+	aut_timer_free(agent->timer);
+	aut_backend_free(agent->backend);
+	aut_free(agent->work_base);
+	aut_free(agent->url);
+	aut_free(agent->key);
+	aut_free(agent);
+}
