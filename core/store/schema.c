@@ -11,7 +11,7 @@
  *   meaning      PostgreSQL         SQLite (STRICT)
  *   id           uuid               BLOB, 16 bytes
  *   time         timestamptz        INTEGER, microseconds since 1970 UTC
- *   JSON         json (verbatim)    TEXT, CHECK (json_valid)
+ *   JSON         json (verbatim)    TEXT (SQLite distrusts json_valid in a schema)
  *   bytes        bytea              BLOB
  *   boolean      boolean            INTEGER 0/1
  *
@@ -71,13 +71,13 @@
 	"    name TEXT NOT NULL,\n"                                                                      \
 	"    description TEXT,\n"                                                                        \
 	"    prompt TEXT,\n"                                                                             \
-	"    preset_metadata TEXT CHECK (json_valid(preset_metadata)),\n"                                \
-	"    plugin_spec TEXT CHECK (json_valid(plugin_spec)),\n"                                        \
+	"    preset_metadata TEXT,\n"                                                                    \
+	"    plugin_spec TEXT,\n"                                                                        \
 	"    model TEXT,\n"                                                                              \
 	"    agent_profile_id TEXT,\n"                                                                   \
-	"    trigger TEXT NOT NULL CHECK (json_valid(trigger)),\n"                                       \
+	"    trigger TEXT NOT NULL,\n"                                                                   \
 	"    trigger_type TEXT NOT NULL CHECK (trigger_type IN ('cron', 'event')),\n"                    \
-	"    observability_associations TEXT CHECK (json_valid(observability_associations)),\n"          \
+	"    observability_associations TEXT,\n"                                                         \
 	"    tarball_path TEXT NOT NULL,\n"                                                              \
 	"    setup_script_path TEXT,\n"                                                                  \
 	"    entrypoint TEXT NOT NULL,\n"                                                                \
@@ -85,7 +85,7 @@
 	"    keep_alive INTEGER CHECK (keep_alive IN (0, 1)),\n"                                         \
 	"    state TEXT NOT NULL CHECK (state IN ('ACTIVE', 'INACTIVE', 'DRAFT')),\n"                    \
 	"    disabled_reason TEXT,\n"                                                                    \
-	"    disabled_detail TEXT CHECK (json_valid(disabled_detail)),\n"                                \
+	"    disabled_detail TEXT,\n"                                                                    \
 	"    disabled_at INTEGER,\n"                                                                     \
 	"    deleted_at INTEGER,\n"                                                                      \
 	"    last_triggered_at INTEGER,\n"                                                               \
@@ -204,15 +204,15 @@
 	"    timeout_at INTEGER,\n"                                                                      \
 	"    cleanup_at INTEGER,\n"                                                                      \
 	"    error_detail TEXT,\n"                                                                       \
-	"    status_detail TEXT CHECK (json_valid(status_detail)),\n"                                    \
+	"    status_detail TEXT,\n"                                                                      \
 	"    current_phase TEXT,\n"                                                                      \
 	"    conversation_id TEXT,\n"                                                                    \
 	"    cost REAL,\n"                                                                               \
 	"    exit_code INTEGER,\n"                                                                       \
 	"    output_bytes INTEGER NOT NULL DEFAULT 0,\n"                                                 \
-	"    observability_associations TEXT CHECK (json_valid(observability_associations)),\n"          \
-	"    run_metadata TEXT CHECK (json_valid(run_metadata)),\n"                                      \
-	"    resolved_runtime TEXT CHECK (json_valid(resolved_runtime)),\n"                              \
+	"    observability_associations TEXT,\n"                                                         \
+	"    run_metadata TEXT,\n"                                                                       \
+	"    resolved_runtime TEXT,\n"                                                                   \
 	"    created_at INTEGER NOT NULL,\n"                                                             \
 	"    started_at INTEGER,\n"                                                                      \
 	"    completed_at INTEGER,\n"                                                                    \
@@ -236,7 +236,7 @@
 #define SQLITE_RUN_INPUT                                                                             \
 	"CREATE TABLE automation.run_input (\n"                                                          \
 	"    run_id BLOB NOT NULL REFERENCES run (id) ON DELETE CASCADE,\n"                              \
-	"    input TEXT NOT NULL CHECK (json_valid(input)),\n"                                           \
+	"    input TEXT NOT NULL,\n"                                                                     \
 	"    PRIMARY KEY (run_id)\n"                                                                     \
 	") STRICT;\n"
 
