@@ -1,0 +1,826 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * core/engine/actions.c - what the run machine's actions do.
+ *
+ * Each action starts one thing (a call to the backend or agent, a unit of work, a wait) whose callback
+ * records one event.  No action decides what comes next: that is the table's.
+ */
+#include <string.h>
+
+#include "core/engine/engine_internal.h"
+
+static void
+fail_event(aut_job *job, aut_event event, aut_status code, const char *text)
+{
+	aut_error error = AUT_ERROR_INIT;
+	aut_fail(&error, code, "%s", text);
+	aut__job_event(job, event, &error);
+}
+
+/* An agent step could not be begun at all. */
+static void
+not_begun(aut_job *job, aut_status status, const aut_error *error)
+{
+	aut__job_event(job, status == AUT_ENOMEM ? AUT_EVENT_RETRY : AUT_EVENT_FAIL, error);
+}
+
+/* The usual end of an agent step: DONE, RETRY or FAIL. */
+static void
+answered(void *payload, const aut_agent_answer *answer)
+{
+	aut_job *job = payload;
+	job->event_retry_after_s = answer->retry_after_s;
+	switch (answer->result)
+	{
+		case AUT_AGENT_DONE:
+			aut__job_event(job, AUT_EVENT_DONE, NULL);
+			break;
+		case AUT_AGENT_TRANSIENT:
+			aut__job_event(job, AUT_EVENT_RETRY, &answer->error);
+			break;
+		case AUT_AGENT_PERMANENT:
+		case AUT_AGENT_GONE:
+			aut__job_event(job, AUT_EVENT_FAIL, &answer->error);
+			break;
+	}
+}
+
+/* ---- a place ------------------------------------------------------------------------------- */
+
+static void
+placed(void *payload, aut_status status, aut_place *take_place, const aut_error *error)
+{
+	aut_job *job = payload;
+	if (status != AUT_OK)
+	{
+		aut__job_event(job, aut_status_may_retry(status) ? AUT_EVENT_RETRY : AUT_EVENT_FAIL, error);
+		return;
+	}
+	if (job->placed)
+		aut_place_done(&job->place);
+	job->place = *take_place;
+	job->placed = true;
+	aut_agent_free(job->agent);
+	job->agent = NULL;
+	aut_error err = AUT_ERROR_INIT;
+	status = aut_agent_new(job->engine->options.loop, job->engine->options.http, &job->place,
+						   &job->task.run.id, job->task.run.attempt, &job->agent, &err);
+	if (status != AUT_OK)
+		not_begun(job, status, &err);
+	else if (job->command_id != NULL)
+		aut__job_event(job, AUT_EVENT_STARTED, NULL);
+	else if (job->over)
+		aut__job_event(job, AUT_EVENT_OVER, NULL);
+	else
+		aut__job_event(job, job->maybe_started ? AUT_EVENT_UNSURE : AUT_EVENT_FRESH, NULL);
+}
+
+static void
+acquire(aut_job *job)
+{
+	aut_error err = AUT_ERROR_INIT;
+	aut_backend *backend = job->engine->options.backend;
+	if (backend == NULL)
+	{
+		fail_event(job, AUT_EVENT_RETRY, AUT_EUNAVAILABLE, "no backend is configured");
+		return;
+	}
+	aut_status status = backend->ops->acquire(backend, &job->task, placed, job, &err);
+	if (status != AUT_OK)
+		not_begun(job, status, &err);
+}
+
+static void
+probed(void *payload, const aut_agent_answer *answer)
+{
+	aut_job *job = payload;
+	if (answer->result != AUT_AGENT_DONE)
+		answered(payload, answer);
+	else
+		aut__job_event(job, answer->found ? AUT_EVENT_STARTED : AUT_EVENT_FRESH, NULL);
+}
+
+static void
+probe(aut_job *job)
+{
+	aut_error err = AUT_ERROR_INIT;
+	aut_status status = aut_agent_probe(job->agent, probed, job, &err);
+	if (status != AUT_OK)
+		not_begun(job, status, &err);
+}
+
+/* ---- the tarball --------------------------------------------------------------------------- */
+
+static bool
+internal_upload_id(const char *tarball_path, aut_uuid *out)
+{
+	static const char PREFIX[] = "oh-internal://uploads/";
+	size_t len = sizeof PREFIX - 1;
+	return strncmp(tarball_path, PREFIX, len) == 0 &&
+		   aut_uuid_parse(tarball_path + len, strlen(tarball_path + len), out);
+}
+
+static aut_status
+load_run(aut_unit *unit, aut_db *db, aut_error *err)
+{
+	aut_job *job = aut__job_of_unit(unit);
+	aut_uuid id;
+	aut__blob_unref(job->engine, job->blob); /* of a run that is repeated */
+	job->blob = NULL;
+	if (!internal_upload_id(job->task.tarball_path, &id))
+		return aut_fail(err, AUT_EINVAL, "tarball_path is not an upload's address");
+	job->blob = aut__blob_find(job->engine, &id);
+	if (job->blob != NULL)
+		return AUT_OK; /* another run's load of this turn brought it */
+	aut_rows rows = {0};
+	aut_status status = aut_store_upload_data(db, &id, &rows, err);
+	if (status != AUT_OK)
+		return status;
+	const aut_value *data = aut_rows_at(&rows, 0, 0);
+	job->blob = aut__blob_add(job->engine, &id, data->data, data->len);
+	aut_rows_done(&rows);
+	if (job->blob == NULL)
+		return aut_fail(err, AUT_ENOMEM, "no memory for a tarball");
+	return AUT_OK;
+}
+
+/* The end of a unit whose failures are repeated until the database answers. */
+static void
+db_done(aut_unit *unit, aut_status status, const aut_error *err)
+{
+	aut_job *job = aut__job_of_unit(unit);
+	job->engine->units_in_flight--;
+	if (status == AUT_OK)
+		aut__job_event(job, job->won ? AUT_EVENT_DONE : AUT_EVENT_OVER, NULL);
+	else
+	{
+		if (status != AUT_ECANCELED)
+			aut_log(AUT_LOG_WARNING, "run in step %s: %s", aut_step_name(job->step), err->message);
+		aut__job_event(job, AUT_EVENT_RETRY, err);
+	}
+}
+
+static void
+load_done(aut_unit *unit, aut_status status, const aut_error *err)
+{
+	aut_job *job = aut__job_of_unit(unit);
+	if (status == AUT_ENOTFOUND)
+	{
+		job->engine->units_in_flight--;
+		fail_event(job, AUT_EVENT_FAIL, AUT_ENOTFOUND,
+				   "the tarball of the automation is gone: its upload was deleted");
+		return;
+	}
+	job->won = true;
+	db_done(unit, status, err);
+}
+
+static void
+load(aut_job *job)
+{
+	const char *path = job->task.tarball_path;
+	aut_uuid id;
+	if (strncmp(path, "https://", 8) == 0 || strncmp(path, "http://", 7) == 0)
+		aut__job_event(job, AUT_EVENT_URL, NULL);
+	else if (!internal_upload_id(path, &id))
+	{
+		aut_error error = AUT_ERROR_INIT;
+		aut_fail(&error, AUT_EUNSUPPORTED,
+				 "tarball_path \"%.100s\" cannot be fetched: oh-internal://uploads/<id>, http:// and "
+				 "https:// can",
+				 path);
+		aut__job_event(job, AUT_EVENT_FAIL, &error);
+	}
+	else if (job->blob != NULL || (job->blob = aut__blob_find(job->engine, &id)) != NULL)
+		aut__job_event(job, AUT_EVENT_DONE, NULL);
+	else
+		aut__job_unit(job, load_run, load_done);
+}
+
+static void
+fetch(aut_job *job)
+{
+	aut_error err = AUT_ERROR_INIT;
+	const aut_settings *s = job->engine->options.settings;
+	aut_status status =
+		aut_agent_fetch(job->agent, job->task.tarball_path, s->external_max_filesize,
+						s->external_download_timeout, answered, job, &err);
+	if (status != AUT_OK)
+		not_begun(job, status, &err);
+}
+
+static void
+upload(aut_job *job)
+{
+	aut_error err = AUT_ERROR_INIT;
+	size_t len = 0;
+	const void *data = aut__blob_data(job->blob, &len);
+	aut_status status = aut_agent_upload(job->agent, aut_agent_paths(job->agent)->tarball, data, len,
+										 answered, job, &err);
+	if (status != AUT_OK)
+		not_begun(job, status, &err);
+}
+
+/* ---- environment and start --------------------------------------------------------------------- */
+
+static void
+env(aut_job *job)
+{
+	aut_error err = AUT_ERROR_INIT;
+	char *payload = NULL;
+	aut__blob_unref(job->engine, job->blob);
+	job->blob = NULL;
+	aut_buf_clear(&job->env);
+	aut_status status = aut_service_event_payload(&job->task, &payload, &err);
+	if (status == AUT_OK)
+		status = aut_env_text(&job->task, &job->place, aut_agent_paths(job->agent),
+							  job->engine->options.settings, job->engine->options.api_url, payload,
+							  &job->env, &err);
+	aut_free(payload);
+	if (status == AUT_OK)
+		status = aut_agent_upload(job->agent, aut_agent_paths(job->agent)->env, job->env.data,
+								  job->env.len, answered, job, &err);
+	if (status != AUT_OK)
+		not_begun(job, status, &err);
+}
+
+static void
+command_started(void *payload, const aut_agent_answer *answer)
+{
+	aut_job *job = payload;
+	if (answer->result == AUT_AGENT_DONE)
+	{
+		char *id = aut_strdup(answer->command_id);
+		if (id == NULL)
+		{
+			fail_event(job, AUT_EVENT_RETRY, AUT_ENOMEM, "no memory for a command's id");
+			return;
+		}
+		aut_free(job->command_id);
+		job->command_id = id;
+		job->engine->stats.starts++;
+	}
+	answered(payload, answer);
+}
+
+static void
+start(aut_job *job)
+{
+	aut_error err = AUT_ERROR_INIT;
+	aut_buf command;
+	aut_buf_init(&command, 65536);
+	aut_buf_done(&job->env); /* secrets leave memory as soon as they can */
+	aut_buf_init(&job->env, 16 * 1048576);
+	aut_status status =
+		aut_command_text(aut_agent_paths(job->agent), job->task.entrypoint, &command, &err);
+	if (status == AUT_OK)
+		status = aut_agent_start(job->agent, command.data, job->time_limit_s, command_started, job,
+								 &err);
+	aut_buf_done(&command);
+	if (status != AUT_OK)
+		not_begun(job, status, &err);
+}
+
+static aut_status
+record_run(aut_unit *unit, aut_db *db, aut_error *err)
+{
+	aut_job *job = aut__job_of_unit(unit);
+	job->won = false;
+	return aut_store_run_started(db, &job->task.run.id, job->engine->options.worker, job->command_id,
+								 job->place.sandbox_id, job->deadline_us, "Starting automation",
+								 &job->won, err);
+}
+
+static void
+record(aut_job *job)
+{
+	const aut_settings *s = job->engine->options.settings;
+	job->deadline_us = aut__engine_now(job->engine) +
+					   (job->time_limit_s + s->run_timeout_margin) * AUT_US_PER_S;
+	aut__job_unit(job, record_run, db_done);
+}
+
+/* ---- looking ------------------------------------------------------------------------------- */
+
+static int64_t
+pace_ms(const aut_job *job)
+{
+	static const int64_t PACE[] = {250, 500, 1000, 2000};
+	if (job->followers > 0)
+		return 250;
+	return PACE[job->looks < 3 ? job->looks : 3];
+}
+
+static void
+wait(aut_job *job)
+{
+	int64_t mono = aut__engine_mono(job->engine);
+	if (job->over)
+	{
+		int64_t grace_end = job->over_mono_us + AUT_OVER_GRACE_MS * AUT_US_PER_MS;
+		if (job->over_cancelled || mono >= grace_end)
+		{
+			aut__job_event(job, AUT_EVENT_EXPIRED, NULL);
+			return;
+		}
+		int64_t due = mono + pace_ms(job) * AUT_US_PER_MS;
+		aut__job_wait(job, due < grace_end ? due : grace_end);
+		return;
+	}
+	/* A full piece means that there is more: go on at once. */
+	bool more = job->piece.len >= 1000000;
+	aut_buf_clear(&job->piece);
+	aut__job_wait(job, more ? mono : mono + pace_ms(job) * AUT_US_PER_MS);
+}
+
+static void
+give_lost_verdict(aut_job *job)
+{
+	aut_error err = AUT_ERROR_INIT;
+	if (!job->verdict.given &&
+		aut__verdict_timed_out(job,
+							   "nothing of the run is left on the agent and it left no exit code (it was "
+							   "killed, or the agent's machine was restarted)",
+							   "environment_unavailable", &err) != AUT_OK)
+	{
+		aut__job_event(job, AUT_EVENT_RETRY, &err);
+		return;
+	}
+	aut__job_event(job, AUT_EVENT_LOST, NULL);
+}
+
+static void
+looked(void *payload, const aut_agent_answer *answer)
+{
+	aut_job *job = payload;
+	aut_engine *engine = job->engine;
+	aut_error err = AUT_ERROR_INIT;
+	engine->stats.looks++;
+	job->looks++;
+	if (answer->result != AUT_AGENT_DONE)
+	{
+		job->suspect = true;
+		answered(payload, answer);
+		return;
+	}
+	if (answer->fenced)
+	{
+		/* Our second start of the attempt: the first one runs; its files tell, not this command. */
+		aut_free(job->command_id);
+		job->command_id = NULL;
+	}
+	if (answer->ended)
+	{
+		if (answer->from_event && job->output_next == 0 && job->piece.len == 0)
+		{
+			/* No files: what the event carries is all there is. */
+			aut_buf_puts(&job->piece, answer->stdout_tail != NULL ? answer->stdout_tail : "");
+			aut_buf_puts(&job->piece, answer->stderr_tail != NULL ? answer->stderr_tail : "");
+			size_t keep = job->piece.len < AUT_TAIL_MAX ? job->piece.len : AUT_TAIL_MAX;
+			if (job->piece.status == AUT_OK && keep > 0)
+			{
+				memcpy(job->tail, job->piece.data + job->piece.len - keep, keep);
+				job->tail_len = keep;
+			}
+		}
+		if (aut__verdict_from_end(job, answer, &err) != AUT_OK)
+			aut__job_event(job, AUT_EVENT_RETRY, &err);
+		else
+			aut__job_event(job, AUT_EVENT_ENDED, NULL);
+		return;
+	}
+	if (job->over)
+	{
+		aut__job_event(job, AUT_EVENT_RUNNING, NULL);
+		return;
+	}
+	if (job->lost)
+		give_lost_verdict(job);
+	else if (job->suspect || aut__engine_now(engine) >= job->deadline_us)
+		aut__job_event(job, AUT_EVENT_SUSPECT, NULL);
+	else
+		aut__job_event(job, AUT_EVENT_RUNNING, NULL);
+}
+
+static void
+look(aut_job *job)
+{
+	aut_error err = AUT_ERROR_INIT;
+	/* The list of events is dear on a big server: asked at every fourth look, or when it matters. */
+	bool with_event = job->looks % 4 == 3 || job->suspect || job->lost || job->over ||
+					  aut__engine_now(job->engine) >= job->deadline_us;
+	aut_status status = aut_agent_look(job->agent, job->command_id, with_event, looked, job, &err);
+	if (status != AUT_OK)
+		not_begun(job, status, &err);
+}
+
+static void
+verified(void *payload, const aut_agent_answer *answer)
+{
+	aut_job *job = payload;
+	if (answer->result != AUT_AGENT_DONE)
+		answered(payload, answer);
+	else if (answer->group_gone)
+	{
+		job->lost = true;
+		aut__job_event(job, AUT_EVENT_LOST, NULL);
+	}
+	else
+	{
+		job->suspect = false;
+		aut__job_event(job, AUT_EVENT_RUNNING, NULL);
+	}
+}
+
+static void
+verify(aut_job *job)
+{
+	aut_error err = AUT_ERROR_INIT;
+	aut_status status = aut_agent_alive(job->agent, verified, job, &err);
+	if (status != AUT_OK)
+		not_begun(job, status, &err);
+}
+
+static aut_status
+defer_run(aut_unit *unit, aut_db *db, aut_error *err)
+{
+	aut_job *job = aut__job_of_unit(unit);
+	job->won = false;
+	return aut_store_run_note(db, &job->task.run.id, job->engine->options.worker, job->note,
+							  job->deadline_us, &job->won, err);
+}
+
+/* Write what troubles a run that goes on, and move its deadline as far as the cap allows. */
+static void
+defer(aut_job *job)
+{
+	aut_engine *engine = job->engine;
+	const aut_settings *s = engine->options.settings;
+	aut_error err = AUT_ERROR_INIT;
+	int64_t now = aut__engine_now(engine), mono = aut__engine_mono(engine);
+	int64_t cap = job->task.run.started_at +
+				  (s->sandbox_ready_timeout + job->time_limit_s + s->run_timeout_hard_grace) *
+					  AUT_US_PER_S;
+	bool trouble = job->event_error.code != AUT_OK;
+	if (now >= cap && !job->over)
+	{
+		char text[AUT_ERROR_MESSAGE_MAX];
+		snprintf(text, sizeof text, "%.400s",
+				 trouble ? job->event_error.message
+						 : "the run goes on past the last deadline it can be given");
+		if (aut__verdict_timed_out(job, text, trouble ? "environment_unavailable" : "timeout", &err) ==
+			AUT_OK)
+			aut__job_event(job, AUT_EVENT_EXPIRED, NULL);
+		else
+			aut__job_event(job, AUT_EVENT_RETRY, &err);
+		return;
+	}
+	bool due = now >= job->deadline_us;
+	bool repeat = trouble && job->note_count > 0 &&
+				  mono - job->noted_mono_us < AUT_NOTE_EVERY_MS * AUT_US_PER_MS;
+	if (job->over || (!due && (repeat || (!trouble && job->note_count == 0))))
+	{
+		aut__job_event(job, AUT_EVENT_DONE, NULL);
+		return;
+	}
+	if (due)
+		job->deadline_us = now + 60 * AUT_US_PER_S < cap ? now + 60 * AUT_US_PER_S : cap;
+	aut_free(job->note);
+	job->note = NULL;
+	job->noted_mono_us = mono;
+	if (trouble)
+		job->note = aut__note_text(job, &job->event_error);
+	else
+		job->note_count = 0;
+	aut__job_unit(job, defer_run, db_done);
+}
+
+/* ---- output -------------------------------------------------------------------------------- */
+
+static void
+keep_tail(aut_job *job, const char *data, size_t len)
+{
+	if (len >= AUT_TAIL_MAX)
+	{
+		memcpy(job->tail, data + len - AUT_TAIL_MAX, AUT_TAIL_MAX);
+		job->tail_len = AUT_TAIL_MAX;
+		return;
+	}
+	size_t old = job->tail_len + len > AUT_TAIL_MAX ? AUT_TAIL_MAX - len : job->tail_len;
+	memmove(job->tail, job->tail + job->tail_len - old, old);
+	memcpy(job->tail + old, data, len);
+	job->tail_len = old + len;
+}
+
+static void
+output_read(void *payload, const aut_agent_answer *answer)
+{
+	aut_job *job = payload;
+	if (answer->result != AUT_AGENT_DONE)
+	{
+		answered(payload, answer);
+		return;
+	}
+	aut_buf_clear(&job->piece);
+	if (answer->len == 0)
+	{
+		aut__job_event(job, AUT_EVENT_EMPTY, NULL);
+		return;
+	}
+	if (aut_buf_append(&job->piece, answer->data, answer->len) != AUT_OK)
+	{
+		fail_event(job, AUT_EVENT_RETRY, AUT_ENOMEM, "no memory for output");
+		return;
+	}
+	job->piece_start = answer->offset;
+	job->output_next = answer->offset + (int64_t) answer->len;
+	keep_tail(job, answer->data, answer->len);
+	job->looks = job->looks > 2 ? 2 : job->looks; /* it talks: look a little sooner */
+	aut__job_event(job, AUT_EVENT_DONE, NULL);
+}
+
+static void
+read_output(aut_job *job)
+{
+	aut_error err = AUT_ERROR_INIT;
+	if (job->piece.len > 0 && job->output_next == 0)
+	{
+		/* The event carried the output (see looked). */
+		job->piece_start = 0;
+		job->output_next = (int64_t) job->piece.len;
+		aut__job_event(job, AUT_EVENT_DONE, NULL);
+		return;
+	}
+	aut_status status = aut_agent_output(job->agent, job->output_next, output_read, job, &err);
+	if (status != AUT_OK)
+		not_begun(job, status, &err);
+}
+
+static aut_status
+store_run(aut_unit *unit, aut_db *db, aut_error *err)
+{
+	aut_job *job = aut__job_of_unit(unit);
+	job->won = true;
+	return aut_store_output_append(db, &job->task.run.id, job->piece_start, job->piece.data,
+								   job->piece.len, aut__engine_now(job->engine),
+								   job->engine->options.settings->output_keep_bytes, err);
+}
+
+static void
+store_done(aut_unit *unit, aut_status status, const aut_error *err)
+{
+	aut_job *job = aut__job_of_unit(unit);
+	if (status == AUT_ENOTFOUND || status == AUT_EINVAL)
+	{
+		/* The run's row is gone, or the database refuses these bytes for good: go on without them. */
+		aut_log(AUT_LOG_WARNING, "output of a run is dropped: %s", err->message);
+		status = AUT_OK;
+	}
+	aut_uuid run_id = job->task.run.id;
+	aut_engine *engine = job->engine;
+	db_done(unit, status, err);
+	if (status == AUT_OK)
+		aut__engine_tell(engine, &run_id);
+}
+
+static void
+store(aut_job *job)
+{
+	aut__job_unit(job, store_run, store_done);
+}
+
+/* ---- the end ------------------------------------------------------------------------------- */
+
+static void
+stop(aut_job *job)
+{
+	aut_error err = AUT_ERROR_INIT;
+	aut_status status = aut_agent_stop(job->agent, job->command_id, answered, job, &err);
+	if (status != AUT_OK)
+		not_begun(job, status, &err);
+}
+
+static aut_status
+finish_run(aut_unit *unit, aut_db *db, aut_error *err)
+{
+	aut_job *job = aut__job_of_unit(unit);
+	int64_t now = aut__engine_now(job->engine);
+	aut_run_end end = {.id = job->task.run.id,
+					   .status = job->verdict.status,
+					   .from_running = true,
+					   .completed_at = now,
+					   .error_detail = job->verdict.error_detail,
+					   .status_detail = job->verdict.status_detail,
+					   .has_exit_code = job->verdict.has_exit_code,
+					   .exit_code = job->verdict.exit_code,
+					   .cleanup_at = now + AUT_CLEANUP_AGAIN_US};
+	job->won = false;
+	return aut_store_run_finish(db, &end, &job->won, err);
+}
+
+static void
+finish_done(aut_unit *unit, aut_status status, const aut_error *err)
+{
+	aut_job *job = aut__job_of_unit(unit);
+	aut_engine *engine = job->engine;
+	aut_uuid run_id = job->task.run.id;
+	if (status == AUT_OK && job->won)
+	{
+		engine->stats.ends++;
+		engine->want_claim = true; /* a place is free */
+	}
+	db_done(unit, status, err);
+	if (status == AUT_OK)
+		aut__engine_tell(engine, &run_id);
+}
+
+static void
+finish(aut_job *job)
+{
+	aut_error err = AUT_ERROR_INIT;
+	if (job->over)
+	{
+		aut__job_event(job, AUT_EVENT_OVER, NULL);
+		return;
+	}
+	if (!job->verdict.given &&
+		aut__verdict_from_failure(job, &job->event_error, &err) != AUT_OK)
+	{
+		aut__job_event(job, AUT_EVENT_RETRY, &err);
+		return;
+	}
+	aut__job_unit(job, finish_run, finish_done);
+}
+
+static void
+clean(aut_job *job)
+{
+	aut_error err = AUT_ERROR_INIT;
+	if (job->agent == NULL)
+	{
+		aut__job_event(job, AUT_EVENT_DONE, NULL);
+		return;
+	}
+	bool keep = job->task.has_keep_alive && job->task.keep_alive;
+	aut_status status = aut_agent_cleanup(job->agent, keep, answered, job, &err);
+	if (status != AUT_OK)
+		not_begun(job, status, &err);
+}
+
+static aut_status
+release_run(aut_unit *unit, aut_db *db, aut_error *err)
+{
+	aut_job *job = aut__job_of_unit(unit);
+	job->won = true;
+	return aut_store_run_cleanup_set(db, &job->task.run.id, AUT_TIME_NONE, err);
+}
+
+static void
+release(aut_job *job)
+{
+	aut_backend *backend = job->engine->options.backend;
+	if (job->event_error.code != AUT_OK)
+		aut_log(AUT_LOG_WARNING, "files of a run may be left on its agent: %s",
+				job->event_error.message);
+	if (job->placed && backend != NULL)
+		backend->ops->release(backend, &job->task.run.id, &job->place,
+							  job->task.has_keep_alive && job->task.keep_alive);
+	aut__job_unit(job, release_run, db_done);
+}
+
+static void
+drop(aut_job *job)
+{
+	aut_engine *engine = job->engine;
+	aut_uuid run_id = job->task.run.id;
+	aut__job_free(job);
+	engine->want_claim = true;
+	aut__engine_tell(engine, &run_id);
+}
+
+/* ---- pause --------------------------------------------------------------------------------- */
+
+/* How often a step may fail for the moment; 0: for ever (the database must come back). */
+static int
+tries_max(aut_step step)
+{
+	switch (step)
+	{
+		case AUT_STEP_PROBING:
+		case AUT_STEP_FETCHING:
+		case AUT_STEP_UPLOADING:
+		case AUT_STEP_ENVING:
+		case AUT_STEP_STARTING:
+		case AUT_STEP_DRAINING:
+			return AUT_PREPARE_TRIES_MAX;
+		case AUT_STEP_CLEANING:
+			return AUT_CLEAN_TRIES_MAX;
+		case AUT_STEP_NEW:
+		case AUT_STEP_PLACING:
+		case AUT_STEP_LOADING:
+		case AUT_STEP_RECORDING:
+		case AUT_STEP_WAITING:
+		case AUT_STEP_LOOKING:
+		case AUT_STEP_READING:
+		case AUT_STEP_STORING:
+		case AUT_STEP_VERIFYING:
+		case AUT_STEP_NOTING:
+		case AUT_STEP_STOPPING:
+		case AUT_STEP_KEEPING:
+		case AUT_STEP_ENDING:
+		case AUT_STEP_RELEASING:
+		case AUT_STEP_GONE:
+		case AUT_STEP_COUNT:
+			break;
+	}
+	return 0;
+}
+
+static void
+pause(aut_job *job)
+{
+	int max = tries_max(job->step);
+	job->tries++;
+	if (max != 0 && job->tries >= max)
+	{
+		aut_error error = job->event_error;
+		aut__job_event(job, AUT_EVENT_FAIL, &error);
+		return;
+	}
+	int64_t wait_ms = INT64_C(200) << (job->tries < 6 ? job->tries - 1 : 5);
+	if (job->event_retry_after_s > 0 && job->event_retry_after_s <= 60)
+		wait_ms = job->event_retry_after_s * 1000;
+	aut__job_wait(job, aut__engine_mono(job->engine) + wait_ms * AUT_US_PER_MS);
+}
+
+/* ---- the list ------------------------------------------------------------------------------ */
+
+void
+aut__action_run(aut_job *job, aut_action action)
+{
+	switch (action)
+	{
+		case AUT_ACTION_ACQUIRE:
+			acquire(job);
+			break;
+		case AUT_ACTION_PROBE:
+			probe(job);
+			break;
+		case AUT_ACTION_LOAD:
+			load(job);
+			break;
+		case AUT_ACTION_FETCH:
+			fetch(job);
+			break;
+		case AUT_ACTION_UPLOAD:
+			upload(job);
+			break;
+		case AUT_ACTION_ENV:
+			env(job);
+			break;
+		case AUT_ACTION_START:
+			start(job);
+			break;
+		case AUT_ACTION_RECORD:
+			record(job);
+			break;
+		case AUT_ACTION_WAIT:
+			wait(job);
+			break;
+		case AUT_ACTION_LOOK:
+			look(job);
+			break;
+		case AUT_ACTION_READ:
+			read_output(job);
+			break;
+		case AUT_ACTION_STORE:
+			store(job);
+			break;
+		case AUT_ACTION_VERIFY:
+			verify(job);
+			break;
+		case AUT_ACTION_DEFER:
+			defer(job);
+			break;
+		case AUT_ACTION_STOP:
+			stop(job);
+			break;
+		case AUT_ACTION_FINISH:
+			finish(job);
+			break;
+		case AUT_ACTION_CLEAN:
+			clean(job);
+			break;
+		case AUT_ACTION_RELEASE:
+			release(job);
+			break;
+		case AUT_ACTION_PAUSE:
+			pause(job);
+			break;
+		case AUT_ACTION_DROP:
+			drop(job);
+			break;
+		case AUT_ACTION_COUNT:
+			break;
+	}
+}

@@ -1,0 +1,440 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * core/engine/dispatcher.c - which runs this process executes.
+ *
+ *   claim     PENDING runs that are ready, in batches as large as there is room, one transaction each
+ *   held      after a restart: RUNNING runs that this worker's name still holds are adopted
+ *   cleanup   runs that ended elsewhere (callback, cancel) while something of them is on the agent
+ *   lease     while runs are held, one small row says until when this worker is believed alive
+ *
+ * Each is one unit of work with its own memory, never two of a kind at once.  A run whose row cannot be
+ * read is ended as FAILED, so that one bad row does not stop the queue.
+ */
+#include <stddef.h>
+#include <string.h>
+
+#include "core/engine/engine_internal.h"
+
+typedef struct tasks
+{
+	aut_uuid *ids;
+	aut_run_task *items;
+	size_t count; /* loaded */
+	size_t cap;
+} tasks;
+
+static void
+tasks_clear(tasks *list)
+{
+	for (size_t i = 0; i < list->count; i++)
+		aut_run_task_done(&list->items[i]);
+	list->count = 0;
+}
+
+static void
+tasks_done(tasks *list)
+{
+	tasks_clear(list);
+	aut_free(list->ids);
+	aut_free(list->items);
+}
+
+static aut_status
+tasks_reserve(tasks *list, size_t cap, aut_error *err)
+{
+	if (cap <= list->cap)
+		return AUT_OK;
+	aut_uuid *ids = aut_realloc(list->ids, cap * sizeof *ids);
+	if (ids != NULL)
+		list->ids = ids;
+	aut_run_task *items = aut_realloc(list->items, cap * sizeof *items);
+	if (items != NULL)
+		list->items = items;
+	if (ids == NULL || items == NULL)
+		return aut_fail(err, AUT_ENOMEM, "no memory for a batch of runs");
+	list->cap = cap;
+	return AUT_OK;
+}
+
+/* Load the tasks of ids[0..n); an id whose row is gone is left out. */
+static aut_status
+tasks_load(tasks *list, aut_db *db, size_t n, aut_error *err)
+{
+	aut_status status = AUT_OK;
+	for (size_t i = 0; status == AUT_OK && i < n; i++)
+	{
+		status = aut_store_run_task(db, &list->ids[i], &list->items[list->count], err);
+		if (status == AUT_OK)
+			list->count++;
+		else if (status == AUT_ENOTFOUND)
+			status = AUT_OK;
+	}
+	return status;
+}
+
+/* ---- claim --------------------------------------------------------------------------------- */
+
+typedef struct claim_unit
+{
+	aut_unit unit;
+	aut_engine *engine;
+	tasks tasks;
+	int64_t limit;
+	size_t claimed;
+	int64_t next_ready_at;
+} claim_unit;
+
+/* T of the contract, as job.c computes it too. */
+static int64_t
+first_deadline(const aut_engine *engine, const aut_run_task *task, int64_t now)
+{
+	const aut_settings *s = engine->options.settings;
+	int64_t limit = task->timeout_s > 0 ? task->timeout_s : s->default_run_duration;
+	if (limit > s->max_run_duration)
+		limit = s->max_run_duration;
+	return now + (s->sandbox_ready_timeout + limit + s->run_timeout_margin) * AUT_US_PER_S;
+}
+
+static aut_status
+claim_run(aut_unit *unit, aut_db *db, aut_error *err)
+{
+	claim_unit *claim = (claim_unit *) (void *) ((char *) unit - offsetof(claim_unit, unit));
+	aut_engine *engine = claim->engine;
+	int64_t now = aut__engine_now(engine);
+	tasks_clear(&claim->tasks);
+	claim->claimed = 0;
+	claim->next_ready_at = AUT_TIME_NONE;
+	aut_status status = tasks_reserve(&claim->tasks, (size_t) claim->limit, err);
+	if (status == AUT_OK)
+		status = aut_store_run_claim(db, engine->options.worker, now, claim->limit, claim->tasks.ids,
+									 &claim->claimed, err);
+	if (status == AUT_OK)
+		status = tasks_load(&claim->tasks, db, claim->claimed, err);
+	for (size_t i = 0; status == AUT_OK && i < claim->tasks.count; i++)
+	{
+		aut_run *run = &claim->tasks.items[i].run;
+		bool won = false;
+		run->timeout_at = first_deadline(engine, &claim->tasks.items[i], now);
+		status = aut_store_run_deadline(db, &run->id, engine->options.worker, run->timeout_at, &won,
+										err);
+	}
+	if (status == AUT_OK && claim->claimed < (size_t) claim->limit)
+		status = aut_store_run_next_ready(db, &claim->next_ready_at, err);
+	return status;
+}
+
+/* Make jobs of loaded tasks.  A run for which there is no memory is adopted later, by its row. */
+static size_t
+begin_jobs(aut_engine *engine, tasks *list, bool adopted, bool for_cleanup)
+{
+	size_t begun = 0;
+	for (size_t i = 0; i < list->count; i++)
+	{
+		aut_job *job = NULL;
+		aut_error err = AUT_ERROR_INIT;
+		if (aut__job_find(engine, &list->items[i].run.id) != NULL)
+		{
+			aut_run_task_done(&list->items[i]);
+			continue;
+		}
+		if (aut__job_new(engine, &list->items[i], &job, &err) != AUT_OK)
+		{
+			aut_log(AUT_LOG_ERROR, "%s", err.message);
+			engine->want_held = true;
+			continue;
+		}
+		job->maybe_started = adopted;
+		if (for_cleanup)
+		{
+			job->over = true;
+			job->over_cancelled = job->task.run.status == AUT_RUN_CANCELLED;
+			job->over_mono_us = aut__engine_mono(engine);
+		}
+		aut__job_event(job, AUT_EVENT_BEGIN, NULL);
+		begun++;
+	}
+	list->count = 0;
+	return begun;
+}
+
+static void
+claim_done(aut_unit *unit, aut_status status, const aut_error *err)
+{
+	claim_unit *claim = (claim_unit *) (void *) ((char *) unit - offsetof(claim_unit, unit));
+	aut_engine *engine = claim->engine;
+	engine->units_in_flight--;
+	engine->claim_busy = false;
+	if (status != AUT_OK)
+	{
+		tasks_clear(&claim->tasks);
+		engine->want_claim = true;
+		/* One row may be what fails: find it by smaller batches. */
+		engine->claim_limit = engine->claim_limit > 1 ? engine->claim_limit / 2 : 1;
+		aut__engine_db_trouble(engine, "claiming runs", err);
+		return;
+	}
+	engine->stats.claims += claim->claimed;
+	engine->next_ready_at = claim->next_ready_at;
+	if (claim->claimed == (size_t) claim->limit)
+	{
+		engine->want_claim = true;
+		if (engine->claim_limit < engine->options.settings->dispatcher_batch_size)
+			engine->claim_limit *= 2;
+	}
+	begin_jobs(engine, &claim->tasks, false, false);
+}
+
+/* ---- held ---------------------------------------------------------------------------------- */
+
+typedef struct held_unit
+{
+	aut_unit unit;
+	aut_engine *engine;
+	tasks tasks;
+	aut_uuid after;
+	size_t found;
+} held_unit;
+
+static aut_status
+held_run(aut_unit *unit, aut_db *db, aut_error *err)
+{
+	held_unit *held = (held_unit *) (void *) ((char *) unit - offsetof(held_unit, unit));
+	aut_engine *engine = held->engine;
+	tasks_clear(&held->tasks);
+	aut_status status = tasks_reserve(&held->tasks, AUT_HELD_BATCH, err);
+	size_t n = 0, adopted = 0;
+	if (status == AUT_OK)
+		status = aut_store_run_held(db, engine->options.worker, &held->after, AUT_HELD_BATCH,
+									held->tasks.ids, &n, err);
+	if (status == AUT_OK && n == 0)
+	{
+		/* none left of our own: those of workers that are gone */
+		status = aut_store_run_adopt(db, engine->options.worker, aut__engine_now(engine),
+									 AUT_HELD_BATCH, held->tasks.ids, &adopted, err);
+	}
+	held->found = n + adopted;
+	if (status == AUT_OK)
+		status = tasks_load(&held->tasks, db, held->found, err);
+	return status;
+}
+
+static void
+held_done(aut_unit *unit, aut_status status, const aut_error *err)
+{
+	held_unit *held = (held_unit *) (void *) ((char *) unit - offsetof(held_unit, unit));
+	aut_engine *engine = held->engine;
+	engine->units_in_flight--;
+	engine->held_busy = false;
+	if (status != AUT_OK)
+	{
+		tasks_clear(&held->tasks);
+		engine->want_held = true;
+		aut__engine_db_trouble(engine, "adopting runs", err);
+		return;
+	}
+	if (held->found > 0)
+	{
+		held->after = held->tasks.ids[held->found - 1];
+		engine->want_held = true;
+	}
+	else
+		held->after = AUT_UUID_NIL;
+	engine->stats.adopted += begin_jobs(engine, &held->tasks, true, false);
+}
+
+/* ---- cleanup ------------------------------------------------------------------------------- */
+
+typedef struct cleanup_unit
+{
+	aut_unit unit;
+	aut_engine *engine;
+	tasks tasks;
+	size_t found;
+	int64_t next_cleanup_at;
+} cleanup_unit;
+
+static aut_status
+cleanup_run(aut_unit *unit, aut_db *db, aut_error *err)
+{
+	cleanup_unit *cleanup = (cleanup_unit *) (void *) ((char *) unit - offsetof(cleanup_unit, unit));
+	aut_engine *engine = cleanup->engine;
+	int64_t now = aut__engine_now(engine);
+	tasks_clear(&cleanup->tasks);
+	aut_status status = tasks_reserve(&cleanup->tasks, AUT_CLEANUP_BATCH, err);
+	if (status == AUT_OK)
+		status = aut_store_run_cleanup_due(db, engine->options.worker, now, AUT_CLEANUP_BATCH,
+										   cleanup->tasks.ids, &cleanup->found, err);
+	for (size_t i = 0; status == AUT_OK && i < cleanup->found; i++)
+		status = aut_store_run_cleanup_set(db, &cleanup->tasks.ids[i], now + AUT_CLEANUP_AGAIN_US, err);
+	if (status == AUT_OK)
+		status = tasks_load(&cleanup->tasks, db, cleanup->found, err);
+	if (status == AUT_OK)
+		status = aut_store_run_next_cleanup(db, engine->options.worker, &cleanup->next_cleanup_at, err);
+	return status;
+}
+
+/* A run that this process executes was ended by somebody else. */
+static void
+mark_over(aut_job *job, const aut_run *run)
+{
+	aut_uuid run_id = run->id;
+	aut_engine *engine = job->engine;
+	if (!job->over)
+	{
+		job->over = true;
+		job->over_cancelled = run->status == AUT_RUN_CANCELLED;
+		job->over_mono_us = aut__engine_mono(engine);
+		job->looks = 0; /* it should end soon: look soon */
+		if (job->step == AUT_STEP_WAITING)
+			aut__job_event(job, AUT_EVENT_OVER, NULL);
+	}
+	aut__engine_tell(engine, &run_id);
+}
+
+static void
+cleanup_done(aut_unit *unit, aut_status status, const aut_error *err)
+{
+	cleanup_unit *cleanup = (cleanup_unit *) (void *) ((char *) unit - offsetof(cleanup_unit, unit));
+	aut_engine *engine = cleanup->engine;
+	engine->units_in_flight--;
+	engine->cleanup_busy = false;
+	if (status != AUT_OK)
+	{
+		tasks_clear(&cleanup->tasks);
+		engine->want_cleanup = true;
+		aut__engine_db_trouble(engine, "cleaning up runs", err);
+		return;
+	}
+	engine->next_cleanup_at = cleanup->next_cleanup_at;
+	if (cleanup->found == AUT_CLEANUP_BATCH)
+		engine->want_cleanup = true;
+	for (size_t i = 0; i < cleanup->tasks.count; i++)
+	{
+		aut_job *job = aut__job_find(engine, &cleanup->tasks.items[i].run.id);
+		if (job != NULL && aut_run_status_terminal(cleanup->tasks.items[i].run.status))
+			mark_over(job, &cleanup->tasks.items[i].run);
+	}
+	begin_jobs(engine, &cleanup->tasks, false, true);
+}
+
+/* ---- lease --------------------------------------------------------------------------------- */
+
+typedef struct lease_unit
+{
+	aut_unit unit;
+	aut_engine *engine;
+	int64_t until;
+} lease_unit;
+
+static aut_status
+lease_run(aut_unit *unit, aut_db *db, aut_error *err)
+{
+	lease_unit *lease = (lease_unit *) (void *) ((char *) unit - offsetof(lease_unit, unit));
+	const aut_engine_options *o = &lease->engine->options;
+	int64_t now = aut__engine_now(lease->engine);
+	lease->until = now + o->settings->lease_seconds * AUT_US_PER_S;
+	return aut_store_worker_lease(db, o->worker, o->pid, now, lease->until, err);
+}
+
+static void
+lease_done(aut_unit *unit, aut_status status, const aut_error *err)
+{
+	lease_unit *lease = (lease_unit *) (void *) ((char *) unit - offsetof(lease_unit, unit));
+	lease->engine->units_in_flight--;
+	lease->engine->lease_busy = false;
+	if (status == AUT_OK)
+		lease->engine->lease_until = lease->until;
+	else
+		aut__engine_db_trouble(lease->engine, "renewing the lease", err);
+}
+
+/* ---- step ---------------------------------------------------------------------------------- */
+
+aut_status
+aut__dispatcher_init(aut_engine *engine, aut_error *err)
+{
+	engine->claim = aut_calloc(1, sizeof *engine->claim);
+	engine->held = aut_calloc(1, sizeof *engine->held);
+	engine->cleanup = aut_calloc(1, sizeof *engine->cleanup);
+	engine->lease = aut_calloc(1, sizeof *engine->lease);
+	if (engine->claim == NULL || engine->held == NULL || engine->cleanup == NULL ||
+		engine->lease == NULL)
+		return aut_fail(err, AUT_ENOMEM, "no memory for the dispatcher");
+	engine->claim->engine = engine;
+	engine->claim->unit = (aut_unit){.run = claim_run, .done = claim_done};
+	engine->held->engine = engine;
+	engine->held->unit = (aut_unit){.run = held_run, .done = held_done};
+	engine->cleanup->engine = engine;
+	engine->cleanup->unit = (aut_unit){.run = cleanup_run, .done = cleanup_done};
+	engine->lease->engine = engine;
+	engine->lease->unit = (aut_unit){.run = lease_run, .done = lease_done};
+	engine->next_ready_at = AUT_TIME_NONE;
+	engine->next_cleanup_at = AUT_TIME_NONE;
+	engine->claim_limit = engine->options.settings->dispatcher_batch_size;
+	engine->want_claim = true;
+	engine->want_cleanup = true;
+	engine->want_held = engine->options.take_over;
+	return AUT_OK;
+}
+
+void
+aut__dispatcher_done(aut_engine *engine)
+{
+	if (engine->claim != NULL)
+		tasks_done(&engine->claim->tasks);
+	if (engine->held != NULL)
+		tasks_done(&engine->held->tasks);
+	if (engine->cleanup != NULL)
+		tasks_done(&engine->cleanup->tasks);
+	aut_free(engine->claim);
+	aut_free(engine->held);
+	aut_free(engine->cleanup);
+	aut_free(engine->lease);
+}
+
+static void
+add(aut_engine *engine, aut_unit *unit, bool *busy)
+{
+	*busy = true;
+	engine->units_in_flight++;
+	aut_turn_add(engine->options.turn, unit);
+}
+
+static bool
+is_due(int64_t at, int64_t now)
+{
+	return at != AUT_TIME_NONE && at <= now;
+}
+
+void
+aut__dispatcher_step(aut_engine *engine)
+{
+	int64_t now = aut__engine_now(engine);
+	const aut_settings *s = engine->options.settings;
+	if (engine->want_held && !engine->held_busy)
+	{
+		engine->want_held = false;
+		add(engine, &engine->held->unit, &engine->held_busy);
+	}
+	if ((engine->want_cleanup || is_due(engine->next_cleanup_at, now)) && !engine->cleanup_busy)
+	{
+		engine->want_cleanup = false;
+		add(engine, &engine->cleanup->unit, &engine->cleanup_busy);
+	}
+
+	aut_backend *backend = engine->options.backend;
+	int64_t room = s->max_parallel_runs - (int64_t) engine->jobs;
+	bool claim = (engine->want_claim || is_due(engine->next_ready_at, now)) && !engine->claim_busy &&
+				 room > 0 && backend != NULL && backend->ops->ready(backend, NULL);
+	bool holding = engine->jobs > 0 || claim;
+	if (holding && !engine->lease_busy &&
+		engine->lease_until - now < s->lease_seconds * AUT_US_PER_S / 2)
+		add(engine, &engine->lease->unit, &engine->lease_busy);
+	if (claim)
+	{
+		engine->want_claim = false;
+		engine->next_ready_at = AUT_TIME_NONE;
+		engine->claim->limit = room < engine->claim_limit ? room : engine->claim_limit;
+		add(engine, &engine->claim->unit, &engine->claim_busy);
+	}
+}

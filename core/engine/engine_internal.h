@@ -1,0 +1,212 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * core/engine/engine_internal.h - what the files of this room share.
+ *
+ *   engine.c      life of the engine, its two steps, timers, followers
+ *   scheduler.c   fires: due schedules become PENDING runs
+ *   dispatcher.c  claims, adoption after a crash, clean-ups asked for by others, the lease
+ *   job.c         one run under execution: queueing of events, callbacks that record
+ *   actions.c     what the machine's actions do
+ *   verdict.c     what an end means, and status_detail
+ *   blobs.c       tarballs in memory, shared by the runs of an automation
+ *   machine.c     the table
+ */
+#ifndef AUT_ENGINE_INTERNAL_H
+#define AUT_ENGINE_INTERNAL_H
+
+#include "automation/engine.h"
+#include "automation/schedule.h"
+#include "core/engine/alarm.h"
+#include "core/engine/machine.h"
+
+#define AUT_FIRE_BATCH 500
+#define AUT_HELD_BATCH 500
+#define AUT_CLEANUP_BATCH 200
+#define AUT_LOOKS_IN_FLIGHT_MAX 64
+#define AUT_PREPARE_TRIES_MAX 3
+#define AUT_CLEAN_TRIES_MAX 5
+#define AUT_OVER_GRACE_MS 10000   /* for a program to end after it reported its end itself */
+#define AUT_CLEANUP_AGAIN_US (60 * AUT_US_PER_S) /* a clean-up under way is not picked again before */
+#define AUT_NOTE_EVERY_MS 30000
+#define AUT_TAIL_MAX 1000         /* bytes of output quoted in error_detail */
+#define AUT_JOB_BUCKETS 4096
+
+typedef struct aut_job aut_job;
+typedef struct aut_blob aut_blob;
+
+/* How a run ended, to be written by FINISH. */
+typedef struct aut_verdict
+{
+	bool given;
+	aut_run_status status;
+	char *error_detail;  /* NULL: null */
+	char *status_detail; /* JSON text; NULL: null */
+	bool has_exit_code;
+	int exit_code;
+} aut_verdict;
+
+struct aut_job
+{
+	aut_engine *engine;
+	aut_job *bucket_next;
+	aut_job **bucket_link;
+	aut_job *queue_next; /* events to be fed */
+	bool queued;
+	aut_event event;
+	aut_error event_error; /* story of RETRY and FAIL */
+	int64_t event_retry_after_s;
+
+	aut_step step;
+	aut_step from_step; /* the one before */
+	aut_run_task task;
+	int64_t time_limit_s; /* T of the contract */
+	char *command_id;     /* NULL: not known */
+	bool maybe_started;   /* adopted: a start may have happened before the crash */
+	aut_place place;
+	bool placed;
+	aut_agent *agent;
+	aut_blob *blob;
+	aut_buf env; /* lives until the upload's answer */
+
+	bool over;        /* the run ended elsewhere */
+	bool over_cancelled;
+	int64_t over_mono_us;
+
+	size_t heap_index; /* 1-based; 0: not waiting */
+	int64_t due_mono_us;
+	int tries;        /* of the step under way */
+	int looks;        /* since the start or the last output, for the pace */
+	int followers;
+	bool look_in_flight;
+
+	int64_t deadline_us; /* wall clock */
+	bool suspect;        /* its agent was away: verify before believing that it goes on */
+	bool lost;           /* verification found nothing; one more look decides */
+	int64_t noted_mono_us;
+	char *note;          /* status_detail to be written by DEFER, or NULL */
+	int note_count;
+	int64_t note_first_us;
+
+	int64_t output_next; /* stream offset to read from */
+	aut_buf piece;       /* bytes to be stored */
+	int64_t piece_start;
+	char tail[AUT_TAIL_MAX + 1];
+	size_t tail_len;
+
+	aut_verdict verdict;
+	aut_unit unit; /* one database step at a time */
+	bool won;
+};
+
+typedef struct aut_follower
+{
+	struct aut_follower *next;
+	aut_uuid run_id;
+	int count;
+} aut_follower;
+
+#define AUT_NEWS_MAX 4
+
+struct aut_engine
+{
+	aut_engine_options options;
+	aut_engine_stats stats;
+	bool stopping;
+
+	aut_alarm *alarm; /* wall clock: next fire */
+	aut_timer *timer; /* everything else */
+
+	/* scheduler */
+	bool want_fire, fire_busy;
+	struct fire_unit *fire;
+	int64_t next_fire_at;
+
+	/* dispatcher */
+	bool want_claim, claim_busy;
+	struct claim_unit *claim;
+	int64_t next_ready_at;   /* AUT_TIME_NONE: none */
+	int64_t claim_limit;
+	bool want_held, held_busy;
+	struct held_unit *held;
+	bool want_cleanup, cleanup_busy;
+	struct cleanup_unit *cleanup;
+	int64_t next_cleanup_at;
+	int64_t retry_at_mono_us; /* a database error: nothing of the above before */
+	int64_t lease_until;
+	bool lease_busy;
+	struct lease_unit *lease;
+
+	aut_job *buckets[AUT_JOB_BUCKETS];
+	size_t jobs;
+	aut_job *queue_head, **queue_tail;
+	aut_job **heap;
+	size_t heap_count, heap_cap;
+	int looks_in_flight;
+	size_t units_in_flight;
+
+	aut_follower *followers;
+	struct
+	{
+		aut_engine_news cb;
+		void *payload;
+	} news[AUT_NEWS_MAX];
+
+	aut_blob *blobs; /* most recently used first */
+	size_t blob_bytes;
+};
+
+/* engine.c */
+int64_t aut__engine_now(const aut_engine *engine);
+int64_t aut__engine_mono(const aut_engine *engine);
+void aut__engine_tell(aut_engine *engine, const aut_uuid *run_id);
+/* A database step failed: log, and leave the database alone for a moment. */
+void aut__engine_db_trouble(aut_engine *engine, const char *what, const aut_error *err);
+
+/* scheduler.c: add a fire unit when one is wanted. */
+void aut__scheduler_step(aut_engine *engine);
+aut_status aut__scheduler_init(aut_engine *engine, aut_error *err);
+void aut__scheduler_done(aut_engine *engine);
+
+/* dispatcher.c */
+void aut__dispatcher_step(aut_engine *engine);
+aut_status aut__dispatcher_init(aut_engine *engine, aut_error *err);
+void aut__dispatcher_done(aut_engine *engine);
+
+/* job.c */
+aut_job *aut__job_find(aut_engine *engine, const aut_uuid *run_id);
+/* take_task moves in (also on failure). */
+aut_status aut__job_new(aut_engine *engine, aut_run_task *take_task, aut_job **out, aut_error *err);
+void aut__job_free(aut_job *job);
+/* Record an event; it is fed to the machine in the engine's step. */
+void aut__job_event(aut_job *job, aut_event event, const aut_error *error);
+void aut__jobs_run(aut_engine *engine); /* feed what is queued, wake what is due */
+/* Feed DUE (or what expired) at that time. */
+void aut__job_wait(aut_job *job, int64_t due_mono_us);
+int64_t aut__jobs_next_due(const aut_engine *engine); /* AUT_TIME_MAX: none */
+/* Add the job's unit to the turn. */
+void aut__job_unit(aut_job *job, aut_status (*run)(aut_unit *, aut_db *, aut_error *),
+				   void (*done)(aut_unit *, aut_status, const aut_error *));
+aut_job *aut__job_of_unit(aut_unit *unit);
+
+/* actions.c */
+void aut__action_run(aut_job *job, aut_action action);
+
+/* verdict.c */
+void aut__verdict_done(aut_verdict *verdict);
+/* The end of the command as the agent tells it. */
+aut_status aut__verdict_from_end(aut_job *job, const aut_agent_answer *end, aut_error *err);
+/* A failure before or at the start. */
+aut_status aut__verdict_from_failure(aut_job *job, const aut_error *error, aut_error *err);
+aut_status aut__verdict_timed_out(aut_job *job, const char *why, const char *kind, aut_error *err);
+/* status_detail of a trouble that passes (agent away); NULL: no memory.  Counts repeats. */
+char *aut__note_text(aut_job *job, const aut_error *error);
+
+/* blobs.c */
+/* The tarball of an upload if it is in memory (referenced for the caller), else NULL. */
+aut_blob *aut__blob_find(aut_engine *engine, const aut_uuid *upload_id);
+aut_blob *aut__blob_add(aut_engine *engine, const aut_uuid *upload_id, const void *data, size_t len);
+const void *aut__blob_data(const aut_blob *blob, size_t *out_len);
+void aut__blob_unref(aut_engine *engine, aut_blob *blob);
+void aut__blobs_done(aut_engine *engine);
+
+#endif

@@ -1,0 +1,194 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * core/engine/scheduler.c - fires.
+ *
+ * The smallest next_fire_at is known and an alarm is set to it; when it comes, one unit takes the due
+ * schedules in batches (O(due)), inserts a run for each and advances it.  The unique index on
+ * (automation, slot) makes a fire happen once whatever crashes or races.
+ *
+ * Misfire rule: after a time in which nobody was there (down, suspended) the latest missed slot fires
+ * once and the others are recorded as one gap.  A schedule that cannot be evaluated any more (its zone
+ * was removed) is taken out of the queue and logged; it does not stop the others.
+ */
+#include <stddef.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "core/engine/engine_internal.h"
+
+#define GAP_COUNT_MAX 1000 /* slots counted in one gap */
+
+typedef struct fire_unit
+{
+	aut_unit unit;
+	aut_engine *engine;
+	int64_t fired;
+	bool more;          /* the batch was full */
+	int64_t next_fire_at;
+} fire_unit;
+
+typedef struct slots
+{
+	int64_t slot; /* the one that fires */
+	int64_t next;
+	int64_t first_missed, last_missed, missed; /* missed 0: none */
+} slots;
+
+/* Which slot fires at now for a schedule due since due->next_fire_at, and what was missed before it. */
+static aut_status
+find_slots(const aut_due *due, int64_t now, slots *out, aut_error *err)
+{
+	aut_cron cron;
+	const aut_tz *tz = NULL;
+	aut_status status = aut_cron_parse(due->expr, strlen(due->expr), &cron, err);
+	if (status == AUT_OK)
+		status = aut_tz_get(due->timezone, &tz, err);
+	if (status == AUT_OK)
+		status = aut_cron_next(&cron, tz, due->next_fire_at, &out->next, err);
+	if (status != AUT_OK)
+		return status;
+	out->slot = due->next_fire_at;
+	out->missed = 0;
+	if (out->next == AUT_TIME_NONE || out->next > now)
+		return AUT_OK;
+
+	int64_t latest = AUT_TIME_NONE, before = AUT_TIME_NONE;
+	status = aut_cron_prev(&cron, tz, now + 1, &latest, err);
+	if (status == AUT_OK && latest != AUT_TIME_NONE && latest > due->next_fire_at)
+	{
+		out->slot = latest;
+		out->first_missed = due->next_fire_at;
+		status = aut_cron_prev(&cron, tz, latest, &before, err);
+		out->last_missed =
+			before != AUT_TIME_NONE && before > out->first_missed ? before : out->first_missed;
+		for (int64_t at = out->first_missed;
+			 status == AUT_OK && at != AUT_TIME_NONE && at < latest && out->missed < GAP_COUNT_MAX;)
+		{
+			out->missed++;
+			status = aut_cron_next(&cron, tz, at, &at, err);
+		}
+	}
+	if (status == AUT_OK)
+		status = aut_cron_next(&cron, tz, now > out->slot ? now : out->slot, &out->next, err);
+	return status;
+}
+
+static aut_status
+fire_one(aut_db *db, const aut_due *due, int64_t now, bool *out_fired, aut_error *err)
+{
+	slots at;
+	aut_error why = AUT_ERROR_INIT;
+	aut_status status = find_slots(due, now, &at, &why);
+	if (status != AUT_OK)
+	{
+		char id[AUT_UUID_TEXT_MAX];
+		aut_log(AUT_LOG_ERROR, "automation %s does not fire any more: %s",
+				aut_uuid_format(&due->automation_id, id), why.message);
+		return aut_store_schedule_put(db, &due->automation_id, due->expr, due->timezone, AUT_TIME_NONE,
+									  err);
+	}
+	aut_run_new run = {.automation_id = due->automation_id,
+					   .trigger_source = "cron",
+					   .scheduled_for = at.slot,
+					   .created_at = now,
+					   .ready_at = now};
+	status = aut_uuid_v7(now, &run.id, err);
+	if (status == AUT_OK)
+		status = aut_store_run_insert(db, &run, err);
+	if (status == AUT_OK)
+		*out_fired = true;
+	else if (status == AUT_EUNIQUE)
+		status = AUT_OK; /* this slot has fired already */
+	if (status == AUT_OK && at.missed > 0)
+		status = aut_store_gap_insert(db, &due->automation_id, at.first_missed, at.last_missed,
+									  at.missed, now, err);
+	if (status == AUT_OK)
+		status = aut_store_schedule_advance(db, &due->automation_id, at.slot, now, at.next, err);
+	return status;
+}
+
+static aut_status
+fire_run(aut_unit *unit, aut_db *db, aut_error *err)
+{
+	fire_unit *fire = (fire_unit *) (void *) ((char *) unit - offsetof(fire_unit, unit));
+	int64_t now = aut__engine_now(fire->engine);
+	aut_due_list due = {0};
+	fire->fired = 0;
+	fire->more = false;
+	aut_status status = AUT_OK;
+	if (fire->engine->next_fire_at != AUT_TIME_NONE && fire->engine->next_fire_at <= now)
+	{
+		status = aut_store_schedule_due(db, now, AUT_FIRE_BATCH, &due, err);
+		for (size_t i = 0; status == AUT_OK && i < due.count; i++)
+		{
+			bool fired = false;
+			status = fire_one(db, &due.items[i], now, &fired, err);
+			fire->fired += fired;
+		}
+		fire->more = due.count == AUT_FIRE_BATCH;
+		aut_due_list_done(&due);
+	}
+	if (status == AUT_OK)
+		status = aut_store_schedule_next(db, &fire->next_fire_at, err);
+	return status;
+}
+
+static void
+fire_done(aut_unit *unit, aut_status status, const aut_error *err)
+{
+	fire_unit *fire = (fire_unit *) (void *) ((char *) unit - offsetof(fire_unit, unit));
+	aut_engine *engine = fire->engine;
+	engine->units_in_flight--;
+	engine->fire_busy = false;
+	if (status != AUT_OK)
+	{
+		engine->want_fire = true;
+		aut__engine_db_trouble(engine, "firing schedules", err);
+		return;
+	}
+	engine->stats.fires += (uint64_t) fire->fired;
+	engine->next_fire_at = fire->next_fire_at;
+	engine->stats.next_fire_at = fire->next_fire_at;
+	if (fire->more)
+		engine->want_fire = true;
+	if (fire->fired > 0)
+		engine->want_claim = true;
+}
+
+aut_status
+aut__scheduler_init(aut_engine *engine, aut_error *err)
+{
+	engine->fire = aut_calloc(1, sizeof *engine->fire);
+	if (engine->fire == NULL)
+		return aut_fail(err, AUT_ENOMEM, "no memory for the scheduler");
+	engine->fire->engine = engine;
+	engine->fire->unit.run = fire_run;
+	engine->fire->unit.done = fire_done;
+	engine->next_fire_at = AUT_TIME_NONE;
+	engine->stats.next_fire_at = AUT_TIME_NONE;
+	engine->want_fire = true;
+	return AUT_OK;
+}
+
+void
+aut__scheduler_done(aut_engine *engine)
+{
+	aut_free(engine->fire);
+}
+
+void
+aut__scheduler_step(aut_engine *engine)
+{
+	if (engine->fire_busy)
+		return;
+	bool due = engine->next_fire_at != AUT_TIME_NONE &&
+			   engine->next_fire_at <= aut__engine_now(engine);
+	if (!due && !engine->want_fire)
+		return;
+	engine->want_fire = false;
+	engine->fire_busy = true;
+	engine->units_in_flight++;
+	aut_turn_add(engine->options.turn, &engine->fire->unit);
+	if (due)
+		engine->want_claim = true; /* in the same transaction, right after */
+}
