@@ -428,6 +428,60 @@ aut_cron_prev(const aut_cron *cron, const aut_tz *tz, int64_t before_us, int64_t
 	return AUT_OK;
 }
 
+/* Does a segment behind `segment` hold this local time as well? */
+static bool
+comes_again(const struct search *s, const aut__tz_segment *segment, int64_t local)
+{
+	aut__tz_segment later = *segment;
+
+	while (later.end < AUT__TZ_END && later.end < local - segment->offset + REACH)
+	{
+		aut__tz_segment_at(s->tz, later.end, &later);
+		if (local - later.offset >= later.begin && local - later.offset < later.end)
+			return true;
+	}
+	return false;
+}
+
+aut_fire_kind
+aut_cron_fire_kind(const aut_cron *cron, const aut_tz *tz, int64_t fire_us, int64_t *out_named_s)
+{
+	int64_t fire = second_of(fire_us);
+	int64_t local = local_at(tz, fire);
+	struct search s = {cron, tz, cron->hour == (1u << 24) - 1, local - 2 * REACH, local + 2 * REACH};
+	aut_fire_kind kind = AUT_FIRE_PLAIN;
+	aut__tz_segment segment;
+	int64_t begin;
+	int64_t end;
+
+	aut__tz_segment_at(tz, fire, &segment);
+	if (out_named_s != NULL)
+		*out_named_s = local;
+	if (cron->random != 0)
+		return AUT_FIRE_PLAIN;
+	if (aut__local_next(cron, AUT__DAYS_FIRE, local, local + 1) == local)
+	{
+		if (!held_earlier(&s, &segment, local, &begin, &end))
+			return comes_again(&s, &segment, local) ? AUT_FIRE_FIRST_PASS : AUT_FIRE_PLAIN;
+		if (s.both_passes)
+			return AUT_FIRE_SECOND_PASS;
+	}
+	/* not by its own local time, so by a gap that ended not long ago */
+	while (kind == AUT_FIRE_PLAIN && segment.begin > AUT__TZ_BEGIN && segment.begin > fire - REACH)
+	{
+		bool here = gap_fire(&s, &segment) == fire;
+
+		aut__tz_segment_at(tz, segment.begin - 1, &segment);
+		if (here)
+		{
+			kind = AUT_FIRE_SHIFTED;
+			if (out_named_s != NULL)
+				*out_named_s = fire + segment.offset;
+		}
+	}
+	return kind;
+}
+
 aut_status
 aut_cron_due(const aut_cron *cron, const aut_tz *tz, int64_t now_us, int64_t last_us, int64_t created_us,
 			 bool *out_due, int64_t *out_slot, aut_error *err)

@@ -103,6 +103,23 @@ aut_status aut_cron_prev(const aut_cron *cron, const aut_tz *tz, int64_t before_
 aut_status aut_cron_due(const aut_cron *cron, const aut_tz *tz, int64_t now_us, int64_t last_us,
 						int64_t created_us, bool *out_due, int64_t *out_slot, aut_error *err);
 
+/* How a fire came about, for people who wonder. */
+typedef enum aut_fire_kind
+{
+	AUT_FIRE_PLAIN,
+	AUT_FIRE_SHIFTED,     /* rule 2: the local time named does not exist that day */
+	AUT_FIRE_FIRST_PASS,  /* rule 3: the local time comes twice, this is the first */
+	AUT_FIRE_SECOND_PASS  /* rule 3: the second, of a schedule that names every hour */
+} aut_fire_kind;
+
+/*
+ * The kind of a fire that aut_cron_next or _prev gave.  *out_named_s is the local time the expression
+ * names, as seconds since 1970-01-01 00:00 on the wall clock (for a shifted one not what the clock
+ * shows then); it may be NULL.  Fires of random (R) expressions are always PLAIN.
+ */
+aut_fire_kind aut_cron_fire_kind(const aut_cron *cron, const aut_tz *tz, int64_t fire_us,
+								 int64_t *out_named_s);
+
 typedef enum aut_schedule_problem
 {
 	AUT_SCHEDULE_OK,
