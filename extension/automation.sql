@@ -1,0 +1,373 @@
+-- SPDX-License-Identifier: MIT
+/*
+ * extension/automation.sql - the living definition of the extension's SQL objects.
+ *
+ * The versioned install script is generated from it (see extension/Makefile) and never edited; the tables
+ * come from schema.sql, the same text core/store has.
+ *
+ * Rights: everything is revoked from PUBLIC.  Tables are read and written by the extension's own
+ * functions only; people have views, which show them what they may see, and functions, which let them
+ * do what they may do.
+ *
+ *   automation_user    may create automations; sees, runs and changes its own (and those of roles it
+ *                      is a member of)
+ *   automation_reader  sees all automations, runs and their output; changes nothing
+ *   automation_admin   may everything, also start and stop the worker
+ *   automation_marker  owns automation.marker, by which the launcher finds databases; nobody's role
+ */
+\echo Use "CREATE EXTENSION automation" to load this file. \quit
+
+SET LOCAL search_path TO pg_catalog, pg_temp;
+
+DO $roles$
+DECLARE
+    role_name text;
+BEGIN
+    FOREACH role_name IN ARRAY ARRAY['automation_admin', 'automation_user', 'automation_reader', 'automation_marker']
+    LOOP
+        IF NOT EXISTS (SELECT FROM pg_catalog.pg_roles r WHERE r.rolname = role_name) THEN
+            EXECUTE pg_catalog.format('CREATE ROLE %I NOLOGIN', role_name);
+        END IF;
+    END LOOP;
+END
+$roles$;
+
+CREATE SCHEMA automation;
+COMMENT ON SCHEMA automation IS 'Automations: programs that run by schedule, by hand or by a transaction, on an agent server.';
+REVOKE ALL ON SCHEMA automation FROM PUBLIC;
+GRANT USAGE ON SCHEMA automation TO automation_admin, automation_user, automation_reader;
+
+-- ---- tables ---------------------------------------------------------------------------------
+
+-- @schema@
+
+COMMENT ON TABLE automation.automation IS 'Definitions of automations. Read through automation.automations.';
+COMMENT ON TABLE automation.schedule IS 'Next and last fire of each automation with a schedule.';
+COMMENT ON TABLE automation.gap IS 'Fires that were missed while no worker ran, one row per gap.';
+COMMENT ON TABLE automation.run IS 'One row per run. Read through automation.runs.';
+COMMENT ON TABLE automation.run_input IS 'What a run was triggered with.';
+COMMENT ON TABLE automation.run_output IS 'What runs printed, newest part. Read through automation.logs().';
+COMMENT ON TABLE automation.upload IS 'Tarballs kept in the database: names and owners.';
+COMMENT ON TABLE automation.upload_data IS 'Tarballs kept in the database: content.';
+COMMENT ON TABLE automation.worker IS 'Which worker holds runs, and until when it is believed alive.';
+
+-- The launcher finds the databases that have the extension by the owner of this table.
+CREATE TABLE automation.marker
+(
+    only_row boolean NOT NULL DEFAULT true CHECK (only_row),
+    stopped boolean NOT NULL DEFAULT false,
+    PRIMARY KEY (only_row)
+);
+COMMENT ON TABLE automation.marker IS 'Marks this database as one with the extension, and says whether its worker shall stay away.';
+INSERT INTO automation.marker DEFAULT VALUES;
+ALTER TABLE automation.marker OWNER TO automation_marker;
+REVOKE ALL ON automation.marker FROM automation_marker;
+
+-- What users own goes into dumps; what is about this server's processes does not.
+SELECT pg_catalog.pg_extension_config_dump('automation.automation', '');
+SELECT pg_catalog.pg_extension_config_dump('automation.schedule', '');
+SELECT pg_catalog.pg_extension_config_dump('automation.gap', '');
+SELECT pg_catalog.pg_extension_config_dump('automation.run', '');
+SELECT pg_catalog.pg_extension_config_dump('automation.run_input', '');
+SELECT pg_catalog.pg_extension_config_dump('automation.run_output', '');
+SELECT pg_catalog.pg_extension_config_dump('automation.upload', '');
+SELECT pg_catalog.pg_extension_config_dump('automation.upload_data', '');
+
+-- ---- who sees what --------------------------------------------------------------------------
+
+CREATE FUNCTION automation._may_see(owner text)
+RETURNS boolean
+LANGUAGE c STABLE CALLED ON NULL INPUT PARALLEL SAFE
+AS 'MODULE_PATHNAME', 'automation_may_see';
+COMMENT ON FUNCTION automation._may_see(text) IS 'Whether the current role may look at what this role owns.';
+REVOKE ALL ON FUNCTION automation._may_see(text) FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION automation._may_see(text) TO automation_admin, automation_user, automation_reader;
+
+-- Nobody has rights on the tables themselves.  Should somebody be granted SELECT, rows stay with their
+-- owners all the same.
+ALTER TABLE automation.automation ENABLE ROW LEVEL SECURITY;
+CREATE POLICY own ON automation.automation FOR SELECT USING (automation._may_see(owner));
+ALTER TABLE automation.schedule ENABLE ROW LEVEL SECURITY;
+CREATE POLICY own ON automation.schedule FOR SELECT
+    USING (EXISTS (SELECT FROM automation.automation a WHERE a.id OPERATOR(pg_catalog.=) automation_id));
+ALTER TABLE automation.gap ENABLE ROW LEVEL SECURITY;
+CREATE POLICY own ON automation.gap FOR SELECT
+    USING (EXISTS (SELECT FROM automation.automation a WHERE a.id OPERATOR(pg_catalog.=) automation_id));
+ALTER TABLE automation.run ENABLE ROW LEVEL SECURITY;
+CREATE POLICY own ON automation.run FOR SELECT
+    USING (EXISTS (SELECT FROM automation.automation a WHERE a.id OPERATOR(pg_catalog.=) automation_id));
+ALTER TABLE automation.run_input ENABLE ROW LEVEL SECURITY;
+CREATE POLICY own ON automation.run_input FOR SELECT
+    USING (EXISTS (SELECT FROM automation.run r WHERE r.id OPERATOR(pg_catalog.=) run_id));
+ALTER TABLE automation.run_output ENABLE ROW LEVEL SECURITY;
+CREATE POLICY own ON automation.run_output FOR SELECT
+    USING (EXISTS (SELECT FROM automation.run r WHERE r.id OPERATOR(pg_catalog.=) run_id));
+ALTER TABLE automation.upload ENABLE ROW LEVEL SECURITY;
+ALTER TABLE automation.upload_data ENABLE ROW LEVEL SECURITY;
+ALTER TABLE automation.worker ENABLE ROW LEVEL SECURITY;
+ALTER TABLE automation.marker ENABLE ROW LEVEL SECURITY;
+
+CREATE VIEW automation.automations WITH (security_barrier) AS
+SELECT a.id,
+       a.name,
+       a.owner,
+       a.state,
+       CASE WHEN a.trigger_type OPERATOR(pg_catalog.=) 'cron' THEN a.trigger OPERATOR(pg_catalog.->>) 'schedule' END AS schedule,
+       CASE WHEN a.trigger_type OPERATOR(pg_catalog.=) 'cron' THEN a.trigger OPERATOR(pg_catalog.->>) 'timezone' END AS timezone,
+       s.next_fire_at,
+       GREATEST(a.last_triggered_at, s.last_fire_at) AS last_triggered_at,
+       a.description,
+       a.entrypoint,
+       pg_catalog.make_interval(secs => a.timeout_s) AS timeout,
+       a.model,
+       a.disabled_reason,
+       a.created_at,
+       a.updated_at
+  FROM automation.automation a
+  LEFT JOIN automation.schedule s ON s.automation_id OPERATOR(pg_catalog.=) a.id
+ WHERE a.deleted_at IS NULL
+   AND automation._may_see(a.owner);
+COMMENT ON VIEW automation.automations IS 'The automations you may see: your own, or all for automation_admin and automation_reader.';
+COMMENT ON COLUMN automation.automations.state IS 'ACTIVE, or INACTIVE after pause().';
+COMMENT ON COLUMN automation.automations.next_fire_at IS 'When the schedule fires next; null when it does not.';
+COMMENT ON COLUMN automation.automations.timeout IS 'Longest time a run may take.';
+
+CREATE VIEW automation.runs WITH (security_barrier) AS
+SELECT r.id,
+       a.name AS automation,
+       r.automation_id,
+       a.owner,
+       r.status,
+       r.trigger_source,
+       r.scheduled_for,
+       r.attempt,
+       r.current_phase AS phase,
+       r.exit_code,
+       r.error_detail AS error,
+       r.output_bytes,
+       r.created_at,
+       r.started_at,
+       r.completed_at,
+       r.completed_at OPERATOR(pg_catalog.-) r.started_at AS duration,
+       r.timeout_at,
+       r.worker
+  FROM automation.run r
+  JOIN automation.automation a ON a.id OPERATOR(pg_catalog.=) r.automation_id
+ WHERE a.deleted_at IS NULL
+   AND automation._may_see(a.owner);
+COMMENT ON VIEW automation.runs IS 'The runs of the automations you may see. A new run has the greater id.';
+COMMENT ON COLUMN automation.runs.status IS 'PENDING, RUNNING, COMPLETED, FAILED, CANCELLED or SKIPPED.';
+COMMENT ON COLUMN automation.runs.scheduled_for IS 'The instant of the schedule this run is for; null when triggered.';
+COMMENT ON COLUMN automation.runs.phase IS 'What is being done, or waited for.';
+COMMENT ON COLUMN automation.runs.output_bytes IS 'Bytes printed so far; automation.logs() shows those that are kept.';
+
+CREATE VIEW automation.gaps WITH (security_barrier) AS
+SELECT a.name AS automation,
+       g.automation_id,
+       g.first_missed,
+       g.last_missed,
+       g.missed,
+       g.created_at
+  FROM automation.gap g
+  JOIN automation.automation a ON a.id OPERATOR(pg_catalog.=) g.automation_id
+ WHERE a.deleted_at IS NULL
+   AND automation._may_see(a.owner);
+COMMENT ON VIEW automation.gaps IS 'Fires that were missed while no worker ran.';
+
+GRANT SELECT ON automation.automations, automation.runs, automation.gaps
+   TO automation_admin, automation_user, automation_reader;
+
+-- ---- automations ----------------------------------------------------------------------------
+
+CREATE FUNCTION automation.create(
+    name text,
+    script text DEFAULT NULL,
+    entrypoint text DEFAULT NULL,
+    schedule text DEFAULT NULL,
+    timezone text DEFAULT NULL,
+    tarball bytea DEFAULT NULL,
+    tarball_url text DEFAULT NULL,
+    description text DEFAULT NULL,
+    timeout interval DEFAULT NULL,
+    enabled boolean DEFAULT NULL,
+    model text DEFAULT NULL,
+    setup_script text DEFAULT NULL)
+RETURNS uuid
+LANGUAGE c VOLATILE CALLED ON NULL INPUT PARALLEL UNSAFE
+AS 'MODULE_PATHNAME', 'automation_create';
+COMMENT ON FUNCTION automation.create(text, text, text, text, text, bytea, text, text, interval, boolean, text, text) IS
+'Create an automation and return its id. Give its code as script (text), tarball (gzip) or tarball_url. With schedule (cron) it fires by itself in timezone (UTC unless given), else by trigger() only.';
+REVOKE ALL ON FUNCTION automation.create(text, text, text, text, text, bytea, text, text, interval, boolean, text, text) FROM PUBLIC;
+
+CREATE FUNCTION automation.alter(
+    name text,
+    new_name text DEFAULT NULL,
+    script text DEFAULT NULL,
+    entrypoint text DEFAULT NULL,
+    schedule text DEFAULT NULL,
+    timezone text DEFAULT NULL,
+    tarball bytea DEFAULT NULL,
+    tarball_url text DEFAULT NULL,
+    description text DEFAULT NULL,
+    timeout interval DEFAULT NULL,
+    enabled boolean DEFAULT NULL,
+    model text DEFAULT NULL,
+    setup_script text DEFAULT NULL)
+RETURNS void
+LANGUAGE c VOLATILE CALLED ON NULL INPUT PARALLEL UNSAFE
+AS 'MODULE_PATHNAME', 'automation_alter';
+COMMENT ON FUNCTION automation.alter(text, text, text, text, text, text, bytea, text, text, interval, boolean, text, text) IS
+'Change an automation, found by name or id. What is not given stays as it is.';
+REVOKE ALL ON FUNCTION automation.alter(text, text, text, text, text, text, bytea, text, text, interval, boolean, text, text) FROM PUBLIC;
+
+CREATE FUNCTION automation.pause(name text)
+RETURNS void
+LANGUAGE c VOLATILE STRICT PARALLEL UNSAFE
+AS 'MODULE_PATHNAME', 'automation_pause';
+COMMENT ON FUNCTION automation.pause(text) IS 'Keep an automation from firing. Its waiting runs are skipped; it can still be triggered by hand.';
+REVOKE ALL ON FUNCTION automation.pause(text) FROM PUBLIC;
+
+CREATE FUNCTION automation.resume(name text)
+RETURNS void
+LANGUAGE c VOLATILE STRICT PARALLEL UNSAFE
+AS 'MODULE_PATHNAME', 'automation_resume';
+COMMENT ON FUNCTION automation.resume(text) IS 'Let a paused automation fire again, from now on.';
+REVOKE ALL ON FUNCTION automation.resume(text) FROM PUBLIC;
+
+CREATE FUNCTION automation.drop(name text)
+RETURNS void
+LANGUAGE c VOLATILE STRICT PARALLEL UNSAFE
+AS 'MODULE_PATHNAME', 'automation_drop';
+COMMENT ON FUNCTION automation.drop(text) IS 'Remove an automation. Its waiting runs are skipped.';
+REVOKE ALL ON FUNCTION automation.drop(text) FROM PUBLIC;
+
+CREATE FUNCTION automation.upload(name text, tarball bytea, description text DEFAULT NULL)
+RETURNS uuid
+LANGUAGE c VOLATILE CALLED ON NULL INPUT PARALLEL UNSAFE
+AS 'MODULE_PATHNAME', 'automation_upload';
+COMMENT ON FUNCTION automation.upload(text, bytea, text) IS
+'Keep a gzip tarball in the database. Its address for create(tarball_url => …) is oh-internal://uploads/<id>.';
+REVOKE ALL ON FUNCTION automation.upload(text, bytea, text) FROM PUBLIC;
+
+-- ---- runs -----------------------------------------------------------------------------------
+
+CREATE FUNCTION automation.trigger(
+    name text,
+    input jsonb DEFAULT NULL,
+    dedupe_key text DEFAULT NULL,
+    delay interval DEFAULT NULL)
+RETURNS uuid
+LANGUAGE c VOLATILE CALLED ON NULL INPUT PARALLEL UNSAFE
+AS 'MODULE_PATHNAME', 'automation_trigger';
+COMMENT ON FUNCTION automation.trigger(text, jsonb, text, interval) IS
+'Run an automation once and return the run''s id. The run exists exactly if this transaction commits. input is handed to it as the event; delay lets it wait.';
+REVOKE ALL ON FUNCTION automation.trigger(text, jsonb, text, interval) FROM PUBLIC;
+
+CREATE FUNCTION automation.cancel(run uuid)
+RETURNS text
+LANGUAGE c VOLATILE STRICT PARALLEL UNSAFE
+AS 'MODULE_PATHNAME', 'automation_cancel';
+COMMENT ON FUNCTION automation.cancel(uuid) IS 'Cancel a run that has not ended; what it started on the agent is ended, too.';
+REVOKE ALL ON FUNCTION automation.cancel(uuid) FROM PUBLIC;
+
+CREATE FUNCTION automation.logs(run uuid, after bigint DEFAULT 0)
+RETURNS text
+LANGUAGE c STABLE CALLED ON NULL INPUT PARALLEL UNSAFE
+AS 'MODULE_PATHNAME', 'automation_logs';
+COMMENT ON FUNCTION automation.logs(uuid, bigint) IS
+'What a run printed, from byte `after` of its output on, as far as it is kept (automation.output_keep_bytes).';
+REVOKE ALL ON FUNCTION automation.logs(uuid, bigint) FROM PUBLIC;
+
+CREATE PROCEDURE automation.wait(run uuid, timeout interval DEFAULT NULL, INOUT status text DEFAULT NULL)
+LANGUAGE c
+AS 'MODULE_PATHNAME', 'automation_wait';
+COMMENT ON PROCEDURE automation.wait(uuid, interval, text) IS
+'Wait until a run has ended, or until timeout, and return its status. Holds no snapshot while waiting, so it cannot run inside a transaction block.';
+REVOKE ALL ON PROCEDURE automation.wait(uuid, interval, text) FROM PUBLIC;
+
+CREATE FUNCTION automation.next_fires(
+    schedule text,
+    timezone text DEFAULT 'UTC',
+    n integer DEFAULT 5,
+    after timestamptz DEFAULT pg_catalog.now())
+RETURNS SETOF timestamptz
+LANGUAGE c STABLE CALLED ON NULL INPUT PARALLEL UNSAFE
+AS 'MODULE_PATHNAME', 'automation_next_fires';
+COMMENT ON FUNCTION automation.next_fires(text, text, integer, timestamptz) IS
+'The next instants at which a schedule fires. schedule is a cron expression, or the name of an automation (then its own time zone counts).';
+REVOKE ALL ON FUNCTION automation.next_fires(text, text, integer, timestamptz) FROM PUBLIC;
+
+-- ---- operation ------------------------------------------------------------------------------
+
+CREATE FUNCTION automation._processes(OUT pid integer, OUT type text)
+RETURNS SETOF record
+LANGUAGE c VOLATILE STRICT PARALLEL SAFE
+AS 'MODULE_PATHNAME', 'automation_processes';
+COMMENT ON FUNCTION automation._processes() IS 'The extension''s processes for this database.';
+REVOKE ALL ON FUNCTION automation._processes() FROM PUBLIC;
+
+CREATE VIEW automation.workers AS
+SELECT p.pid,
+       p.type,
+       w.name,
+       w.started_at,
+       w.lease_until,
+       (SELECT pg_catalog.count(*)
+          FROM automation.run r
+         WHERE r.status OPERATOR(pg_catalog.=) 'RUNNING'
+           AND r.worker OPERATOR(pg_catalog.=) w.name) AS running
+  FROM automation._processes() p
+  LEFT JOIN automation.worker w ON w.pid OPERATOR(pg_catalog.=) p.pid
+                               AND p.type OPERATOR(pg_catalog.=) 'automation worker';
+COMMENT ON VIEW automation.workers IS 'The processes that work for this database, and how many runs each holds.';
+
+CREATE FUNCTION automation.doctor(OUT item text, OUT ok boolean, OUT detail text)
+RETURNS SETOF record
+LANGUAGE c VOLATILE STRICT PARALLEL UNSAFE
+AS 'MODULE_PATHNAME', 'automation_doctor';
+COMMENT ON FUNCTION automation.doctor() IS 'Whether everything needed is there, and what to do where it is not.';
+REVOKE ALL ON FUNCTION automation.doctor() FROM PUBLIC;
+
+CREATE FUNCTION automation.start()
+RETURNS void
+LANGUAGE c VOLATILE STRICT PARALLEL UNSAFE
+AS 'MODULE_PATHNAME', 'automation_start';
+COMMENT ON FUNCTION automation.start() IS 'Start this database''s worker (at commit), also after stop().';
+REVOKE ALL ON FUNCTION automation.start() FROM PUBLIC;
+
+CREATE FUNCTION automation.stop()
+RETURNS void
+LANGUAGE c VOLATILE STRICT PARALLEL UNSAFE
+AS 'MODULE_PATHNAME', 'automation_stop';
+COMMENT ON FUNCTION automation.stop() IS 'Let this database''s worker leave (at commit) and stay away until start(). Runs that execute go on and are found again.';
+REVOKE ALL ON FUNCTION automation.stop() FROM PUBLIC;
+
+GRANT EXECUTE ON FUNCTION automation._processes(), automation.doctor()
+   TO automation_admin, automation_user, automation_reader;
+GRANT SELECT ON automation.workers TO automation_admin, automation_user, automation_reader;
+GRANT EXECUTE ON FUNCTION
+    automation.create(text, text, text, text, text, bytea, text, text, interval, boolean, text, text),
+    automation.alter(text, text, text, text, text, text, bytea, text, text, interval, boolean, text, text),
+    automation.pause(text),
+    automation.resume(text),
+    automation.drop(text),
+    automation.upload(text, bytea, text),
+    automation.trigger(text, jsonb, text, interval),
+    automation.cancel(uuid)
+   TO automation_admin, automation_user;
+GRANT EXECUTE ON FUNCTION
+    automation.logs(uuid, bigint),
+    automation.next_fires(text, text, integer, timestamptz)
+   TO automation_admin, automation_user, automation_reader;
+GRANT EXECUTE ON PROCEDURE automation.wait(uuid, interval, text)
+   TO automation_admin, automation_user, automation_reader;
+GRANT EXECUTE ON FUNCTION automation.start(), automation.stop() TO automation_admin;
+
+CREATE FUNCTION automation._installed()
+RETURNS void
+LANGUAGE c VOLATILE STRICT PARALLEL UNSAFE
+AS 'MODULE_PATHNAME', 'automation_installed';
+COMMENT ON FUNCTION automation._installed() IS 'Called by the install and update scripts: starts the worker when they commit.';
+REVOKE ALL ON FUNCTION automation._installed() FROM PUBLIC;
+
+SELECT automation._installed();

@@ -1,0 +1,324 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * extension/guc.c - loading the library: settings and, when preloaded, the launcher.
+ *
+ * Every setting of the shared table (settings.h) that means something inside PostgreSQL becomes a GUC
+ * automation.<member>; a few belong to the extension alone.  All can be changed by SIGHUP or per
+ * database (ALTER DATABASE … SET), by superusers only; none needs shared_preload_libraries.
+ *
+ * Secrets: the *_file settings name files outside the data folder, readable by nobody but the server's
+ * user.  The value settings exist for installations that manage files badly; they are shown to
+ * superusers only and doctor() warns about them.
+ *
+ * _PG_init runs in client backends, too: it creates no thread, opens no socket and initialises no
+ * foreign library.  During pg_upgrade (IsBinaryUpgrade) it registers no process, because a worker
+ * would run the old cluster's automations while their data is being copied.
+ */
+#include "internal.h"
+
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "miscadmin.h"
+#include "postmaster/bgworker.h"
+#include "utils/guc.h"
+#include "utils/memutils.h"
+
+PG_MODULE_MAGIC;
+
+#define KEY_FILE_MAX 1000 /* bytes of a key */
+
+bool aut__enabled = true;
+char *aut__listen = NULL;
+char *aut__http_role = NULL;
+uint64 aut__settings_generation = 1;
+
+/* One cell per entry of the settings table; which of the two is used depends on its kind. */
+typedef struct guc_cell
+{
+	char *text;
+	int number;
+	bool flag;
+	bool defined;
+} guc_cell;
+static guc_cell *cells;
+
+/* Files that hold the values of secret settings. */
+static struct key_file
+{
+	const char *name;   /* of the GUC */
+	const char *member; /* of aut_settings */
+	const char *help;
+	char *path;
+} key_files[] = {
+	{"automation.agent_server_api_key_file", "agent_server_api_key",
+	 "File with the key of the agent server (mode 0600).", NULL},
+	{"automation.local_api_key_file", "local_api_key",
+	 "File with the key that authenticates HTTP clients (mode 0600).", NULL},
+};
+
+/* Entries of the table that mean nothing here: the server listens by automation.listen, logs by its
+ * own settings, is its own database; the cloud backend is not part of the extension yet. */
+static const char *const not_here[] = {"host", "server_port", "db_url", "log_level", "service_key"};
+
+static bool
+applies(const aut_setting_info *info)
+{
+	for (size_t i = 0; i < lengthof(not_here); i++)
+		if (strcmp(info->member, not_here[i]) == 0)
+			return false;
+	return true;
+}
+
+static void
+changed_text(const char *value, void *extra)
+{
+	(void) value;
+	(void) extra;
+	aut__settings_generation++;
+}
+
+static void
+changed_number(int value, void *extra)
+{
+	(void) value;
+	(void) extra;
+	aut__settings_generation++;
+}
+
+static void
+changed_flag(bool value, void *extra)
+{
+	(void) value;
+	(void) extra;
+	aut__settings_generation++;
+}
+
+/* A GUC holds an int; limits beyond it are cut there, which for bytes is 2 GiB. */
+static int
+guc_int(int64_t value)
+{
+	return value > INT_MAX ? INT_MAX : value < INT_MIN ? INT_MIN : (int) value;
+}
+
+static void
+define_setting(const aut_setting_info *info, guc_cell *cell)
+{
+	char *name = psprintf("automation.%s", info->member);
+	const int secret = GUC_SUPERUSER_ONLY | GUC_NO_SHOW_ALL | GUC_NOT_IN_SAMPLE;
+
+	cell->defined = true;
+	switch (info->kind)
+	{
+		case 'I':
+			DefineCustomIntVariable(name, info->help, NULL, &cell->number,
+									guc_int(info->default_number), guc_int(info->minimum),
+									guc_int(info->maximum), PGC_SUSET, 0, NULL, changed_number, NULL);
+			break;
+		case 'B':
+			DefineCustomBoolVariable(name, info->help, NULL, &cell->flag, info->default_number != 0,
+									 PGC_SUSET, 0, NULL, changed_flag, NULL);
+			break;
+		default:
+			DefineCustomStringVariable(name, info->help, NULL, &cell->text, info->default_text,
+									   PGC_SUSET, info->kind == 'K' ? secret : 0, NULL, changed_text,
+									   NULL);
+			break;
+	}
+	pfree(name);
+}
+
+static bool
+check_listen(char **newval, void **extra, GucSource source)
+{
+	char address[64];
+	uint16_t port;
+	aut_error err = AUT_ERROR_INIT;
+
+	(void) extra;
+	(void) source;
+	if (*newval == NULL || **newval == '\0' ||
+		aut__listen_parse(*newval, address, sizeof(address), &port, &err) == AUT_OK)
+		return true;
+	GUC_check_errdetail("%s", err.message);
+	return false;
+}
+
+static void
+define_own_settings(void)
+{
+	DefineCustomBoolVariable("automation.enabled", "Whether this database's worker may run.",
+							 "ALTER DATABASE … SET automation.enabled = off keeps it away.",
+							 &aut__enabled, true, PGC_SUSET, 0, NULL, changed_flag, NULL);
+	DefineCustomStringVariable("automation.listen",
+							   "Address and port on which the worker serves the HTTP API.",
+							   "As in 127.0.0.1:8000; empty: none.  Set it per database: "
+							   "ALTER DATABASE … SET automation.listen.",
+							   &aut__listen, "", PGC_SUSET, 0, check_listen, changed_text, NULL);
+	DefineCustomStringVariable("automation.http_role",
+							   "Database role that owns automations made over HTTP.",
+							   "Empty: only administrators see them from SQL.", &aut__http_role, "",
+							   PGC_SUSET, 0, NULL, changed_text, NULL);
+	for (size_t i = 0; i < lengthof(key_files); i++)
+		DefineCustomStringVariable(key_files[i].name, key_files[i].help, NULL, &key_files[i].path, "",
+								   PGC_SUSET, GUC_SUPERUSER_ONLY, NULL, changed_text, NULL);
+}
+
+static void
+register_launcher(void)
+{
+	BackgroundWorker worker;
+
+	memset(&worker, 0, sizeof(worker));
+	strlcpy(worker.bgw_name, AUT__LAUNCHER_TYPE, BGW_MAXLEN);
+	strlcpy(worker.bgw_type, AUT__LAUNCHER_TYPE, BGW_MAXLEN);
+	worker.bgw_flags = BGWORKER_SHMEM_ACCESS | BGWORKER_BACKEND_DATABASE_CONNECTION;
+	worker.bgw_start_time = BgWorkerStart_RecoveryFinished;
+	worker.bgw_restart_time = 1;
+	strlcpy(worker.bgw_library_name, AUT__LIBRARY, sizeof(worker.bgw_library_name));
+	strlcpy(worker.bgw_function_name, "automation_launcher_main", sizeof(worker.bgw_function_name));
+	RegisterBackgroundWorker(&worker);
+}
+
+void
+_PG_init(void)
+{
+	size_t count = aut_setting_count();
+
+	cells = MemoryContextAllocZero(TopMemoryContext, count * sizeof(*cells));
+	for (size_t i = 0; i < count; i++)
+		if (applies(aut_setting_at(i)))
+			define_setting(aut_setting_at(i), &cells[i]);
+	define_own_settings();
+	MarkGUCPrefixReserved("automation");
+
+	if (process_shared_preload_libraries_in_progress && !IsBinaryUpgrade)
+		register_launcher();
+}
+
+/* ---- settings for core --------------------------------------------------------------------- */
+
+/*
+ * A key file: a regular file, not readable by group or others, with one line.  It is read by the
+ * server's user, so nothing of a wrong file is ever echoed.
+ */
+static aut_status
+key_file_read(const struct key_file *file, char *out, size_t size, aut_error *err)
+{
+	aut_status status = AUT_OK;
+	struct stat st;
+	size_t len = 0;
+	ssize_t got = 0;
+	int fd = open(file->path, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
+
+	if (fd < 0)
+		return aut_fail_errno(err, AUT_EIO, errno, "%s: cannot open \"%s\"", file->name, file->path);
+	if (fstat(fd, &st) != 0)
+		status = aut_fail_errno(err, AUT_EIO, errno, "%s: cannot look at \"%s\"", file->name, file->path);
+	else if (!S_ISREG(st.st_mode))
+		status = aut_fail(err, AUT_EINVAL, "%s: \"%s\" is not a regular file", file->name, file->path);
+	else if ((st.st_mode & (S_IRWXG | S_IRWXO)) != 0)
+		status = aut_fail(err, AUT_EDENIED, "%s: \"%s\" must not be accessible by group or others",
+						  file->name, file->path);
+	while (status == AUT_OK && len < size && (got = read(fd, out + len, size - len)) != 0)
+	{
+		if (got > 0)
+			len += (size_t) got;
+		else if (errno != EINTR)
+			status = aut_fail_errno(err, AUT_EIO, errno, "%s: cannot read \"%s\"", file->name,
+									file->path);
+	}
+	close(fd);
+	while (len > 0 && (out[len - 1] == '\n' || out[len - 1] == '\r' || out[len - 1] == ' '))
+		len--;
+	if (status == AUT_OK && (len == 0 || len >= size))
+		status = aut_fail(err, AUT_EINVAL, "%s: \"%s\" must hold 1 to %zu bytes", file->name, file->path,
+						  size - 1);
+	for (size_t i = 0; status == AUT_OK && i < len; i++)
+		if (out[i] < 0x21 || out[i] > 0x7e)
+			status = aut_fail(err, AUT_EINVAL, "%s: \"%s\" holds a character no key can have", file->name,
+							  file->path);
+	if (status == AUT_OK)
+		out[len] = '\0';
+	return status;
+}
+
+static aut_status
+load_key_files(aut_settings *settings, aut_error *err)
+{
+	aut_status status = AUT_OK;
+	char key[KEY_FILE_MAX + 1];
+
+	for (size_t i = 0; i < lengthof(key_files) && status == AUT_OK; i++)
+	{
+		if (key_files[i].path == NULL || key_files[i].path[0] == '\0')
+			continue;
+		status = key_file_read(&key_files[i], key, sizeof(key), err);
+		if (status == AUT_OK)
+			status = aut_settings_set(settings, aut_setting_find(key_files[i].member), key, err);
+	}
+	explicit_bzero(key, sizeof(key));
+	return status;
+}
+
+aut_status
+aut__settings_load(aut_settings *out, bool with_secrets, aut_error *err)
+{
+	aut_settings settings;
+	aut_status status = aut_settings_init(&settings, err);
+
+	if (status != AUT_OK)
+		return status;
+	for (size_t i = 0; i < aut_setting_count() && status == AUT_OK; i++)
+	{
+		const aut_setting_info *info = aut_setting_at(i);
+		char number[32];
+		const char *text = number;
+
+		if (!cells[i].defined || (info->kind == 'K' && !with_secrets))
+			continue;
+		if (info->kind == 'I')
+			snprintf(number, sizeof(number), "%d", cells[i].number);
+		else if (info->kind == 'B')
+			text = cells[i].flag ? "1" : "0";
+		else
+			text = cells[i].text != NULL ? cells[i].text : "";
+		status = aut_settings_set(&settings, info, text, err);
+		if (status != AUT_OK)
+			aut_error_context(err, "automation.%s", info->member);
+	}
+	if (status == AUT_OK && with_secrets)
+		status = load_key_files(&settings, err);
+	if (status != AUT_OK)
+	{
+		aut_settings_done(&settings);
+		return status;
+	}
+	*out = settings;
+	return AUT_OK;
+}
+
+aut_status
+aut__listen_parse(const char *text, char *address, size_t size, uint16_t *out_port, aut_error *err)
+{
+	const char *colon = strrchr(text, ':');
+	size_t len = colon == NULL ? 0 : (size_t) (colon - text);
+	int64_t port;
+
+	if (colon == NULL || len == 0)
+		return aut_fail(err, AUT_EINVAL, "expected address:port, as in 127.0.0.1:8000");
+	if (text[0] == '[' && text[len - 1] == ']' && len > 2) /* [::1]:8000 */
+	{
+		text++;
+		len -= 2;
+	}
+	if (len >= size)
+		return aut_fail(err, AUT_EINVAL, "the address is too long");
+	if (!aut_int_parse(colon + 1, 1, 65535, &port))
+		return aut_fail(err, AUT_EINVAL, "the port must be a number from 1 to 65535");
+	memcpy(address, text, len);
+	address[len] = '\0';
+	*out_port = (uint16_t) port;
+	return AUT_OK;
+}

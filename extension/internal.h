@@ -1,0 +1,139 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * extension/internal.h - what the files of the PostgreSQL host tell each other.
+ *
+ * The host has five parts, a file or two each:
+ *
+ *   guc.c       _PG_init, settings
+ *   start.c     what happens at the commit of a transaction that asked for a worker or a run
+ *   wake.c      finding our processes among the server's, setting their latches
+ *   worker.c    the worker of one database: its life, its waiting, when it leaves; over host.c, which
+ *               wires loop, store, HTTP client, backend, engine and API exactly as the daemon does
+ *   launcher.c  with shared_preload_libraries: keeps one worker per database that has the extension
+ *   door.c      the frame of SQL functions over core/service; sql_*.c are the functions
+ *
+ * Frames: core reports failures as values and must never be jumped over, so PostgreSQL code that may
+ * raise an error is called before core is entered or after it has returned; the SPI driver
+ * (spi_db.c) and the log sink are the only places where core calls back, and both are closed boxes.
+ */
+#ifndef AUT_EXTENSION_INTERNAL_H
+#define AUT_EXTENSION_INTERNAL_H
+
+#include "pg_prelude.h"
+
+/* The server and libjansson both have a function json_object: see jansson_fence.c.  Here the server's
+ * declaration is renamed away, so it must come before jansson.h. */
+#define json_object aut__server_json_object
+#include "utils/builtins.h"
+#undef json_object
+
+#include "storage/lock.h"
+#include "storage/proc.h"
+
+#include "automation/service.h"
+
+/* ---- names --------------------------------------------------------------------------------- */
+
+#define AUT__EXTENSION "automation"
+#define AUT__LIBRARY "automation"
+/* Types of our processes, as pg_stat_activity.backend_type shows them. */
+#define AUT__WORKER_TYPE "automation worker"
+#define AUT__LAUNCHER_TYPE "automation launcher"
+#define AUT__SCOUT_TYPE "automation scout"
+/* Owner of one table in every database that has the extension: that is how they are found. */
+#define AUT__MARKER_ROLE "automation_marker"
+#define AUT__MARKER_TABLE "marker"
+#define AUT__ADMIN_ROLE "automation_admin"
+#define AUT__READER_ROLE "automation_reader"
+
+/* Background workers are marked differently from 18 on. */
+#if PG_VERSION_NUM >= 180000
+#define AUT__PROC_IS_WORKER(proc) (!(proc)->isRegularBackend)
+#else
+#define AUT__PROC_IS_WORKER(proc) ((proc)->isBackgroundWorker)
+#endif
+
+/* ---- guc.c --------------------------------------------------------------------------------- */
+
+extern bool aut__enabled;      /* automation.enabled */
+extern char *aut__listen;      /* automation.listen: "address:port", "" for none */
+extern char *aut__http_role;   /* automation.http_role: owns what was made over HTTP, "" for nobody */
+/* Raised whenever a setting changes; holders of an aut_settings compare. */
+extern uint64 aut__settings_generation;
+
+/* Fill settings (initialised here) from the GUCs; with_secrets reads the key files, too.  On failure
+ * *out is empty and the error names the setting. */
+aut_status aut__settings_load(aut_settings *out, bool with_secrets, aut_error *err);
+/* Split automation.listen.  address is NUL-terminated; EINVAL says what is wrong. */
+aut_status aut__listen_parse(const char *text, char *address, size_t size, uint16_t *out_port,
+							 aut_error *err);
+
+/* ---- start.c ------------------------------------------------------------------------------- */
+
+/* Wanted at the commit of the current (sub)transaction; forgotten if that rolls back. */
+void aut__start_at_commit(void);
+void aut__wake_at_commit(void);
+/* Register the worker of a database.  False: no slot is free.  Raises nothing. */
+bool aut__register_worker(Oid database);
+/* May processes be started here at all (not in recovery, not while pg_upgrade runs)? */
+bool aut__may_start(void);
+
+/* Lock tags no SQL command can take.  guard: held by the worker for its life; starter: one transaction
+ * among many starts the worker. */
+void aut__guard_tag(LOCKTAG *tag, Oid database, Oid extension);
+void aut__starter_tag(LOCKTAG *tag, Oid database);
+
+/* ---- wake.c -------------------------------------------------------------------------------- */
+
+/* Pid of the worker of a database, 0 when none is running. */
+int aut__worker_pid(Oid database);
+/* Set the latch of this database's worker; false when none was found. */
+bool aut__wake_worker(void);
+/* Set the latches of the sessions of this database that wait in automation.wait(). */
+void aut__wake_waiters(void);
+/* The wait event by which those sessions are known. */
+uint32 aut__wait_event(void);
+/* Call cb for each of our processes of a database (InvalidOid: launcher). */
+typedef void (*aut__process_cb)(void *payload, int pid, const char *type);
+void aut__each_process(Oid database, aut__process_cb cb, void *payload);
+
+/* ---- worker.c ------------------------------------------------------------------------------ */
+
+/* What a worker must know of its extension. */
+typedef struct aut__extension
+{
+	Oid oid;    /* InvalidOid: not installed */
+	Oid marker; /* the marker table */
+	char version[32];
+	bool stopped; /* by automation.stop() */
+} aut__extension;
+/* Look it up, in a transaction of the caller's. */
+void aut__extension_look(aut__extension *out);
+
+/* Settings of a background worker's session against hostile ALTER DATABASE/ROLE … SET. */
+void aut__pin_session(void);
+/* Session-level, at start of a process: what core logs goes to the server log. */
+void aut__log_to_server(void);
+/* A background worker whose database vanished while it connected leaves for good. */
+void aut__watch_connecting(void);
+void aut__watch_connected(void);
+
+/* ---- host.c -------------------------------------------------------------------------------- */
+
+typedef struct aut__host aut__host;
+
+aut_status aut__host_open(aut__host **out, aut_error *err);
+void aut__host_reload(aut__host *host); /* settings may have changed */
+void aut__host_wake(aut__host *host);   /* look at everything */
+void aut__host_poll(aut__host *host);   /* one round without waiting */
+int aut__host_fd(aut__host *host);
+int aut__host_timeout_ms(aut__host *host);
+
+/* ---- entry points of processes ------------------------------------------------------------- */
+
+PGDLLEXPORT void automation_worker_main(Datum arg);
+PGDLLEXPORT void automation_launcher_main(Datum arg);
+PGDLLEXPORT void automation_scout_main(Datum arg);
+PGDLLEXPORT void _PG_init(void);
+
+#endif

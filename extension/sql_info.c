@@ -1,0 +1,286 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * extension/sql_info.c - SQL functions that tell or operate: next_fires, processes, doctor, start, stop,
+ * and the predicate of the views and policies.
+ */
+#include "door.h"
+
+#include <unistd.h>
+
+#include "access/xact.h"
+#include "catalog/namespace.h"
+#include "catalog/pg_authid.h"
+#include "commands/extension.h"
+#include "executor/spi.h"
+#include "mb/pg_wchar.h"
+#include "miscadmin.h"
+#include "postmaster/bgworker.h"
+#include "utils/acl.h"
+#include "utils/guc.h"
+#include "utils/inval.h"
+#include "utils/lsyscache.h"
+#include "utils/tuplestore.h"
+
+#include "automation/schedule.h"
+
+PG_FUNCTION_INFO_V1(automation_may_see);
+PG_FUNCTION_INFO_V1(automation_next_fires);
+PG_FUNCTION_INFO_V1(automation_processes);
+PG_FUNCTION_INFO_V1(automation_doctor);
+PG_FUNCTION_INFO_V1(automation_installed);
+PG_FUNCTION_INFO_V1(automation_start);
+PG_FUNCTION_INFO_V1(automation_stop);
+
+#define FIRES_MAX 1000
+
+/* _may_see(owner): may the current user look at what this role owns? */
+Datum
+automation_may_see(PG_FUNCTION_ARGS)
+{
+	char *owner = PG_ARGISNULL(0) ? NULL : text_to_cstring(PG_GETARG_TEXT_PP(0));
+
+	PG_RETURN_BOOL(aut__role_may(GetUserId(), owner, AUT__LOOK));
+}
+
+/* ---- next fires ------------------------------------------------------------------------------- */
+
+/* Make expression and zone of what may be the name of an automation. */
+static void
+schedule_of(aut__door *door, const char *name, char **out_expression, char **out_timezone)
+{
+	const aut_automation *automation = aut__door_find(door, name, AUT__LOOK);
+	json_t *trigger = NULL;
+
+	if (strcmp(automation->trigger_type, "cron") != 0)
+		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+						errmsg("automation \"%s\" has no schedule", automation->name)));
+	if (aut_json_parse(automation->trigger, strlen(automation->trigger), &trigger, &door->err) != AUT_OK)
+		aut__door_raise(door, door->err.code);
+	door->body = trigger; /* freed with the door */
+	*out_expression = pstrdup(aut_json_string(trigger, "schedule"));
+	*out_timezone = pstrdup(aut_json_string(trigger, "timezone"));
+}
+
+/* next_fires(schedule, timezone, n, after): schedule is an expression or the name of an automation */
+Datum
+automation_next_fires(PG_FUNCTION_ARGS)
+{
+	ReturnSetInfo *result = (ReturnSetInfo *) fcinfo->resultinfo;
+	aut__door *door = aut__door_open();
+	char *expression = aut__arg_text(fcinfo, 0);
+	char *timezone = aut__arg_text(fcinfo, 1);
+	int count = aut__arg_given(fcinfo, 2) ? PG_GETARG_INT32(2) : 5;
+	int64_t at = aut__time_of(aut__arg_given(fcinfo, 3) ? PG_GETARG_TIMESTAMPTZ(3)
+														: GetCurrentTransactionStartTimestamp());
+	aut_error no_cron = AUT_ERROR_INIT;
+	const aut_tz *tz;
+	aut_cron cron;
+
+	if (expression == NULL || count < 0 || count > FIRES_MAX)
+		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+						errmsg("next_fires() needs a schedule and a number from 0 to %d", FIRES_MAX)));
+	InitMaterializedSRF(fcinfo, MAT_SRF_USE_EXPECTED_DESC);
+	if (aut_cron_parse(expression, strlen(expression), &cron, &no_cron) != AUT_OK)
+	{
+		/* A blank inside says that an expression was meant; its error tells more than "no such name". */
+		if (strchr(expression, ' ') != NULL && strspn(expression, "0123456789*/,-?LW# ") > 3)
+			ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE), errmsg("%s", no_cron.message)));
+		schedule_of(door, expression, &expression, &timezone);
+		if (aut_cron_parse(expression, strlen(expression), &cron, &door->err) != AUT_OK)
+			aut__door_raise(door, door->err.code);
+	}
+	if (aut_tz_get(timezone != NULL ? timezone : "UTC", &tz, &door->err) != AUT_OK)
+		aut__door_raise(door, door->err.code);
+	for (int i = 0; i < count; i++)
+	{
+		Datum value;
+		bool null = false;
+
+		CHECK_FOR_INTERRUPTS();
+		if (aut_cron_next(&cron, tz, at, &at, &door->err) != AUT_OK)
+			aut__door_raise(door, door->err.code);
+		if (at == AUT_TIME_NONE)
+			break;
+		value = aut__time_datum(at);
+		tuplestore_putvalues(result->setResult, result->setDesc, &value, &null);
+	}
+	aut__door_close(door);
+	return (Datum) 0;
+}
+
+/* ---- processes -------------------------------------------------------------------------------- */
+
+static void
+put_process(void *payload, int pid, const char *type)
+{
+	ReturnSetInfo *result = payload;
+	Datum values[2] = {Int32GetDatum(pid), CStringGetTextDatum(type)};
+	bool nulls[2] = {false, false};
+
+	tuplestore_putvalues(result->setResult, result->setDesc, values, nulls);
+}
+
+/* _processes(): ours of this database, and the launcher; for everybody, unlike pg_stat_activity */
+Datum
+automation_processes(PG_FUNCTION_ARGS)
+{
+	InitMaterializedSRF(fcinfo, 0);
+	aut__each_process(MyDatabaseId, put_process, fcinfo->resultinfo);
+	aut__each_process(InvalidOid, put_process, fcinfo->resultinfo);
+	return (Datum) 0;
+}
+
+/* ---- doctor ----------------------------------------------------------------------------------- */
+
+static void
+report(ReturnSetInfo *result, const char *item, bool ok, const char *detail)
+{
+	Datum values[3] = {CStringGetTextDatum(item), BoolGetDatum(ok), CStringGetTextDatum(detail)};
+	bool nulls[3] = {false, false, false};
+
+	tuplestore_putvalues(result->setResult, result->setDesc, values, nulls);
+}
+
+static void
+note_type(void *payload, int pid, const char *type)
+{
+	bool *launcher = payload;
+
+	(void) pid;
+	if (strcmp(type, AUT__LAUNCHER_TYPE) == 0)
+		*launcher = true;
+}
+
+static void
+report_processes(ReturnSetInfo *result)
+{
+	int pid = aut__worker_pid(MyDatabaseId);
+	bool launcher = false;
+
+	aut__each_process(InvalidOid, note_type, &launcher);
+	report(result, "worker", pid != 0,
+		   pid != 0				   ? psprintf("running as process %d", pid)
+		   : RecoveryInProgress() ? "none: this is a standby; it starts on promotion"
+		   : !aut__enabled		   ? "none: automation.enabled is off"
+								   : psprintf("none: SELECT automation.start(); if that fails, raise "
+											  "max_worker_processes (now %d)",
+											  max_worker_processes));
+	report(result, "launcher", true,
+		   launcher ? "running: workers start with the server"
+					: "none: after a restart of the server the first call starts the worker; "
+					  "shared_preload_libraries = 'automation' starts it at once");
+}
+
+static void
+report_settings(ReturnSetInfo *result)
+{
+	aut_settings settings;
+	aut_error err = AUT_ERROR_INIT;
+	bool by_value;
+	const char *url;
+
+	if (aut__settings_load(&settings, false, &err) != AUT_OK)
+	{
+		report(result, "settings", false, err.message);
+		return;
+	}
+	url = settings.agent_server_url != NULL ? pstrdup(settings.agent_server_url) : "";
+	aut_settings_done(&settings);
+	report(result, "agent server", url[0] != '\0',
+		   url[0] != '\0' ? url : "none: runs wait PENDING; set automation.agent_server_url");
+	report(result, "listener", true,
+		   aut__listen != NULL && aut__listen[0] != '\0' ? aut__listen
+														 : "none: automation.listen is not set");
+	/* GetConfigOption would refuse to show these to others than superusers. */
+	by_value = superuser() &&
+			   (GetConfigOption("automation.agent_server_api_key", false, false)[0] != '\0' ||
+				GetConfigOption("automation.local_api_key", false, false)[0] != '\0');
+	report(result, "secrets", !by_value,
+		   by_value ? "a key is set by value; use automation.agent_server_api_key_file and "
+					  "automation.local_api_key_file"
+					: "no key is set by value");
+}
+
+static void
+report_marker_role(ReturnSetInfo *result)
+{
+	Oid role = get_role_oid(AUT__MARKER_ROLE, true);
+
+	report(result, "marker role", OidIsValid(role),
+		   OidIsValid(role) ? "present: the launcher finds this database by it"
+							: "role " AUT__MARKER_ROLE " is missing: the launcher cannot find this database");
+}
+
+/* doctor(): is everything there, and what to do if not */
+Datum
+automation_doctor(PG_FUNCTION_ARGS)
+{
+	ReturnSetInfo *result = (ReturnSetInfo *) fcinfo->resultinfo;
+
+	InitMaterializedSRF(fcinfo, 0);
+	report(result, "library", true, "version " AUT_VERSION);
+	report_processes(result);
+	report_settings(result);
+	report_marker_role(result);
+	PG_RETURN_VOID();
+}
+
+/* ---- start and stop --------------------------------------------------------------------------- */
+
+/* _installed(): the last line of the install and update scripts */
+Datum
+automation_installed(PG_FUNCTION_ARGS)
+{
+	(void) fcinfo;
+	/* Core speaks UTF-8, and so does the wire. */
+	if (GetDatabaseEncoding() != PG_UTF8)
+		ereport(ERROR, (errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+						errmsg("automation needs a database with encoding UTF8, this one has %s",
+							   GetDatabaseEncodingName())));
+	aut__start_at_commit();
+	PG_RETURN_VOID();
+}
+
+/* Note in the marker whether the worker shall stay away, and let a running one see it. */
+static void
+set_stopped(bool stopped)
+{
+	static const char *const updates[] = {"UPDATE automation.marker SET stopped = false WHERE stopped",
+										  "UPDATE automation.marker SET stopped = true WHERE NOT stopped"};
+	Oid schema = get_namespace_oid(AUT__EXTENSION, false);
+	Oid marker = get_relname_relid(AUT__MARKER_TABLE, schema);
+	Oid user;
+	int security;
+
+	if (!OidIsValid(marker))
+		ereport(ERROR, (errcode(ERRCODE_UNDEFINED_TABLE), errmsg("table automation.marker is missing")));
+	GetUserIdAndSecContext(&user, &security);
+	SetUserIdAndSecContext(BOOTSTRAP_SUPERUSERID, security | SECURITY_LOCAL_USERID_CHANGE);
+	SPI_connect();
+	if (SPI_execute(updates[stopped], false, 0) != SPI_OK_UPDATE)
+		elog(ERROR, "automation: the marker cannot be written");
+	SPI_finish();
+	SetUserIdAndSecContext(user, security);
+	CacheInvalidateRelcacheByRelid(marker);
+	if (aut__worker_pid(MyDatabaseId) != 0) /* stop() must not start one */
+		aut__wake_at_commit();
+}
+
+/* start(): let the worker run, from the commit on */
+Datum
+automation_start(PG_FUNCTION_ARGS)
+{
+	(void) fcinfo;
+	set_stopped(false);
+	aut__start_at_commit();
+	PG_RETURN_VOID();
+}
+
+/* stop(): let the worker leave, from the commit on, until start() */
+Datum
+automation_stop(PG_FUNCTION_ARGS)
+{
+	(void) fcinfo;
+	set_stopped(true);
+	PG_RETURN_VOID();
+}

@@ -1,0 +1,188 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * extension/start.c - what happens at the commit of a transaction that asked for a worker or a run.
+ *
+ * A SQL function may only note a wish here: "start" (CREATE EXTENSION, automation.start()) or "wake"
+ * (there is something to do).  The wish is acted on when the transaction has committed and forgotten
+ * when it has not, so ROLLBACK starts nothing and wakes nobody.  A start remembers the subtransaction
+ * it was made in and follows it: gone with its rollback, its parent's with its release.  A wake does
+ * not follow subtransactions; waking once too often is harmless.
+ *
+ * After a restart of the server without shared_preload_libraries nothing runs: dynamic workers are
+ * forgotten with it.  So a wake that finds no worker starts one.  Of many transactions that find none
+ * at the same moment only the holder of the "starter" lock does; who is too late or too early is sent
+ * home by the guard lock that the worker itself takes.
+ *
+ * Nothing may raise an error once the transaction has committed (PostgreSQL would PANIC), hence: locks
+ * are taken before, at PRE_COMMIT; registration and latches, which raise nothing, after.
+ *
+ * PREPARE TRANSACTION drops the wishes: its COMMIT PREPARED runs elsewhere and calls nobody.  The
+ * worker's slow safety look finds what was committed that way.
+ */
+#include "internal.h"
+
+#include "access/xact.h"
+#include "access/xlog.h"
+#include "miscadmin.h"
+#include "postmaster/bgworker.h"
+#include "utils/timestamp.h"
+
+/* A stopped or disabled worker leaves at once; a busy session shall not start one per transaction. */
+#define RESTART_EVERY_MS 5000
+
+static SubTransactionId start_wanted_in = InvalidSubTransactionId;
+static bool wake_wanted;
+static bool restart_wanted; /* decided at PRE_COMMIT */
+static TimestampTz last_restart;
+static bool callbacks_are_set;
+
+/* Distinguishes our locks in the key space of user locks: databases use the same two numbers. */
+#define GUARD_CLASS 0x4175   /* "Au" */
+#define STARTER_CLASS 0x4176
+
+void
+aut__guard_tag(LOCKTAG *tag, Oid database, Oid extension)
+{
+	tag->locktag_field1 = database;
+	tag->locktag_field2 = extension;
+	tag->locktag_field3 = 0; /* number of the worker */
+	tag->locktag_field4 = GUARD_CLASS;
+	tag->locktag_type = LOCKTAG_USERLOCK;
+	tag->locktag_lockmethodid = USER_LOCKMETHOD;
+}
+
+void
+aut__starter_tag(LOCKTAG *tag, Oid database)
+{
+	aut__guard_tag(tag, database, InvalidOid);
+	tag->locktag_field4 = STARTER_CLASS;
+}
+
+bool
+aut__may_start(void)
+{
+	/* On a standby a registered worker would hold a slot until promotion. */
+	return !IsBinaryUpgrade && !RecoveryInProgress();
+}
+
+bool
+aut__register_worker(Oid database)
+{
+	BackgroundWorker worker;
+
+	memset(&worker, 0, sizeof(worker));
+	snprintf(worker.bgw_name, BGW_MAXLEN, "automation worker 0 of database %u", database);
+	strlcpy(worker.bgw_type, AUT__WORKER_TYPE, BGW_MAXLEN);
+	worker.bgw_flags = BGWORKER_SHMEM_ACCESS | BGWORKER_BACKEND_DATABASE_CONNECTION;
+	worker.bgw_start_time = BgWorkerStart_RecoveryFinished;
+	worker.bgw_restart_time = 1;
+	strlcpy(worker.bgw_library_name, AUT__LIBRARY, sizeof(worker.bgw_library_name));
+	strlcpy(worker.bgw_function_name, "automation_worker_main", sizeof(worker.bgw_function_name));
+	worker.bgw_main_arg = ObjectIdGetDatum(database);
+	worker.bgw_notify_pid = 0;
+	return RegisterDynamicBackgroundWorker(&worker, NULL);
+}
+
+/* A wake is wanted and nobody is there to be woken: shall this transaction start the worker? */
+static void
+decide_restart(void)
+{
+	LOCKTAG tag;
+
+	if (!wake_wanted || start_wanted_in != InvalidSubTransactionId || !aut__may_start() ||
+		aut__worker_pid(MyDatabaseId) != 0)
+		return;
+	if (last_restart != 0 &&
+		!TimestampDifferenceExceeds(last_restart, GetCurrentTimestamp(), RESTART_EVERY_MS))
+		return;
+	aut__starter_tag(&tag, MyDatabaseId);
+	/* held to the end of this transaction */
+	restart_wanted = LockAcquire(&tag, ExclusiveLock, false, true) != LOCKACQUIRE_NOT_AVAIL;
+}
+
+static void
+act(void)
+{
+	if ((start_wanted_in != InvalidSubTransactionId || restart_wanted) && aut__may_start())
+	{
+		last_restart = GetCurrentTimestamp();
+		if (!aut__register_worker(MyDatabaseId))
+			ereport(WARNING,
+					(errcode(ERRCODE_CONFIGURATION_LIMIT_EXCEEDED),
+					 errmsg("automation: no slot is free for the background worker"),
+					 errhint("Raise max_worker_processes. The next call tries again; "
+							 "SELECT automation.doctor() tells more.")));
+	}
+	/* also after a start: an older worker shall notice what was done (DROP and CREATE EXTENSION) */
+	if (wake_wanted || start_wanted_in != InvalidSubTransactionId)
+		aut__wake_worker();
+}
+
+static void
+forget(void)
+{
+	start_wanted_in = InvalidSubTransactionId;
+	wake_wanted = restart_wanted = false;
+}
+
+static void
+at_transaction_end(XactEvent event, void *arg)
+{
+	(void) arg;
+	if (!wake_wanted && start_wanted_in == InvalidSubTransactionId)
+		return;
+	switch (event)
+	{
+		case XACT_EVENT_PRE_COMMIT:
+			decide_restart();
+			break;
+		case XACT_EVENT_COMMIT:
+			act();
+			forget();
+			break;
+		case XACT_EVENT_ABORT:
+		case XACT_EVENT_PREPARE:
+			forget();
+			break;
+		default:
+			break;
+	}
+}
+
+static void
+at_subtransaction_end(SubXactEvent event, SubTransactionId mine, SubTransactionId parent, void *arg)
+{
+	(void) arg;
+	if (start_wanted_in == InvalidSubTransactionId || start_wanted_in != mine)
+		return;
+	if (event == SUBXACT_EVENT_ABORT_SUB)
+		start_wanted_in = InvalidSubTransactionId;
+	else if (event == SUBXACT_EVENT_COMMIT_SUB)
+		start_wanted_in = parent;
+}
+
+static void
+set_callbacks(void)
+{
+	if (callbacks_are_set)
+		return;
+	RegisterXactCallback(at_transaction_end, NULL);
+	RegisterSubXactCallback(at_subtransaction_end, NULL);
+	callbacks_are_set = true;
+}
+
+void
+aut__start_at_commit(void)
+{
+	set_callbacks();
+	/* The outermost wish survives longest. */
+	if (start_wanted_in == InvalidSubTransactionId)
+		start_wanted_in = GetCurrentSubTransactionId();
+}
+
+void
+aut__wake_at_commit(void)
+{
+	set_callbacks();
+	wake_wanted = true;
+}

@@ -1,0 +1,116 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * extension/wake.c - finding our processes among the server's, and setting their latches.
+ *
+ * There is no shared memory of ours: the array of processes that every backend can read is enough.  A
+ * scan costs about 0.2 us and its last result is remembered.  It takes no lock, so what it finds may
+ * be stale: then a latch is set for nothing, which every user of a latch must bear, or a wake-up is
+ * lost, which the worker's slow safety look makes good.
+ *
+ * Sessions in automation.wait() are known by the wait event they show.  Nothing here raises an error.
+ */
+#include "internal.h"
+
+#include "miscadmin.h"
+#include "postmaster/bgworker.h"
+#include "storage/latch.h"
+#include "utils/wait_event.h"
+
+#if PG_VERSION_NUM < 170000
+/* Before 17 all extensions share one event whose low bits are free; shown as "Extension". */
+#define WAIT_EVENT_RUN (PG_WAIT_EXTENSION | 0x4155U)
+#endif
+
+static PGPROC *cached_proc;
+static int cached_pid;
+
+/* Is this process one of ours, of that type? */
+static bool
+is_of_type(const PGPROC *proc, Oid database, const char *type)
+{
+	int pid = proc->pid;
+	const char *its;
+
+	if (pid == 0 || proc->databaseId != database || !AUT__PROC_IS_WORKER(proc))
+		return false;
+	its = GetBackgroundWorkerTypeByPid(pid);
+	return its != NULL && strcmp(its, type) == 0;
+}
+
+static PGPROC *
+find(Oid database, const char *type)
+{
+	for (uint32 i = 0; i < ProcGlobal->allProcCount; i++)
+		if (is_of_type(&ProcGlobal->allProcs[i], database, type))
+			return &ProcGlobal->allProcs[i];
+	return NULL;
+}
+
+int
+aut__worker_pid(Oid database)
+{
+	PGPROC *proc = find(database, AUT__WORKER_TYPE);
+
+	return proc == NULL ? 0 : proc->pid;
+}
+
+bool
+aut__wake_worker(void)
+{
+	/* A pid stays with its worker while its slot shows the same pid and database. */
+	if (cached_proc == NULL || cached_pid == 0 || cached_proc->pid != cached_pid ||
+		cached_proc->databaseId != MyDatabaseId)
+	{
+		cached_proc = find(MyDatabaseId, AUT__WORKER_TYPE);
+		cached_pid = cached_proc == NULL ? 0 : cached_proc->pid;
+	}
+	if (cached_proc == NULL)
+		return false;
+	SetLatch(&cached_proc->procLatch);
+	return true;
+}
+
+uint32
+aut__wait_event(void)
+{
+#if PG_VERSION_NUM >= 170000
+	static uint32 event;
+
+	if (event == 0)
+		event = WaitEventExtensionNew("AutomationWait");
+	return event;
+#else
+	return WAIT_EVENT_RUN;
+#endif
+}
+
+void
+aut__wake_waiters(void)
+{
+	uint32 event = aut__wait_event();
+
+	for (uint32 i = 0; i < ProcGlobal->allProcCount; i++)
+	{
+		PGPROC *proc = &ProcGlobal->allProcs[i];
+
+		if (proc->pid != 0 && proc->databaseId == MyDatabaseId && proc->wait_event_info == event)
+			SetLatch(&proc->procLatch);
+	}
+}
+
+void
+aut__each_process(Oid database, aut__process_cb cb, void *payload)
+{
+	for (uint32 i = 0; i < ProcGlobal->allProcCount; i++)
+	{
+		PGPROC *proc = &ProcGlobal->allProcs[i];
+		int pid = proc->pid;
+		const char *type;
+
+		if (pid == 0 || proc->databaseId != database || !AUT__PROC_IS_WORKER(proc))
+			continue;
+		type = GetBackgroundWorkerTypeByPid(pid);
+		if (type != NULL && strncmp(type, "automation ", strlen("automation ")) == 0)
+			cb(payload, pid, type);
+	}
+}
