@@ -27,11 +27,11 @@ typedef struct aut__loc
 extern const aut__loc AUT__BODY;
 extern const aut__loc AUT__QUERY;
 
-/* What was found wrong so far.  All-zero is empty.  no_memory sticks. */
+/* What was found wrong so far.  All-zero is empty. */
 typedef struct aut__problems
 {
 	json_t *list;
-	bool no_memory;
+	aut_error failure; /* the check itself could not be made (no memory, …); the first one stays */
 } aut__problems;
 
 /* Add one problem at `at`.  input (borrowed, may be NULL) is what was given there; take_ctx may be
@@ -42,10 +42,14 @@ void aut__problem(aut__problems *problems, const aut__loc *at, const char *type,
 void aut__problem_value(aut__problems *problems, const aut__loc *at, const json_t *input,
 						const char *fmt, ...) __attribute__((format(printf, 4, 5)));
 void aut__problems_done(aut__problems *problems);
+/* Take over the problems of another list (borrowed). */
+void aut__problems_add(aut__problems *problems, json_t *list);
+/* The check itself failed: that, and not the list, is what the caller hears. */
+void aut__problems_fail(aut__problems *problems, const aut_error *why);
 /*
  * The end of every check: AUT_OK when there are no problems; else AUT_EINVAL, the list moved into
- * *out_problems (what was there is dropped) and a summary in err.  AUT_ENOMEM when the list is not
- * complete.  Empties problems.
+ * *out_problems (what was there is dropped) and a summary in err; another status when the check itself
+ * failed.  Empties problems.
  */
 aut_status aut__problems_status(aut__problems *problems, json_t **out_problems, aut_error *err);
 
@@ -106,15 +110,14 @@ typedef struct aut__trigger
 	json_t *json; /* owned */
 	const char *type; /* "cron" or "event" */
 	const char *schedule, *timezone; /* cron; live in json */
-	aut_cron cron;
-	const aut_tz *tz;
 	bool continues; /* destination continue_conversation */
 } aut__trigger;
 void aut__trigger_done(aut__trigger *trigger);
 /* Fills *out only when there is no problem.  sql: the source of row triggers is allowed. */
 bool aut__trigger_check(aut__problems *problems, const aut__loc *at, const json_t *value, bool sql,
 						aut__trigger *out);
-/* A stored trigger's JSON back into the struct (ECORRUPT when it does not pass its own check). */
+/* A stored trigger's JSON back into the struct, without judging it again: an automation whose zone has
+ * vanished must still be possible to switch off. */
 aut_status aut__trigger_load(const char *text, aut__trigger *out, aut_error *err);
 
 /* Members that were given in a body, null included. */
@@ -211,6 +214,12 @@ json_t *aut__upload_json(const aut_upload *upload);
 /* The live automation `id` of the caller's org as list->items[0], else ENOTFOUND. */
 aut_status aut__automation_load(const aut_call *call, const aut_uuid *id, aut_automation_list *out,
 								aut_error *err);
+/* The run with its automation, whosever it is and deleted or not. */
+aut_status aut__run_load(const aut_call *call, const aut_uuid *run_id, aut_run_task *out,
+						 aut_error *err);
+/* Record the first end of a run of an automation made from a template; stage NULL: none. */
+aut_status aut__first_run_record(const aut_call *call, const aut_run_task *task, const char *status_word,
+								 const char *stage, aut_error *err);
 /* Schedule row after a change of trigger or state; ACTIVE cron fires next after now, never before. */
 aut_status aut__schedule_sync(aut_call *call, const aut_automation *automation,
 							  const aut__trigger *trigger, aut_error *err);

@@ -5,8 +5,8 @@
  * The contract reports all problems of a request at once, each as {"type","loc","msg","input","ctx"}
  * (http-api.md section 1); clients key on type and loc.  A reader takes one member, applies the
  * contract's lax coercion and adds a problem when that fails, so that a form reads as a list of
- * members and never stops half way.  Only a lack of memory ends the collecting; it sticks in the list
- * and comes out as the status.
+ * members and never stops half way.  A check that could not be made (no memory, a
+ * zone file that cannot be read) is kept beside the list and comes out as the status instead.
  */
 #include <ctype.h>
 #include <errno.h>
@@ -75,7 +75,32 @@ problem_format(aut__problems *problems, const aut__loc *at, const char *type, co
 	if (wrote >= (int) (sizeof message - used))
 		message[aut_utf8_boundary(message, sizeof message - 1)] = '\0';
 	if (!problem_add(problems, at, type, message, input, take_ctx))
-		problems->no_memory = true;
+	{
+		aut_error why = AUT_ERROR_INIT;
+
+		aut_fail(&why, AUT_ENOMEM, "out of memory while checking a request");
+		aut__problems_fail(problems, &why);
+	}
+}
+
+void
+aut__problems_add(aut__problems *problems, json_t *list)
+{
+	aut_error why = AUT_ERROR_INIT;
+
+	if (problems->list == NULL)
+		problems->list = json_array();
+	if (problems->list != NULL && json_array_extend(problems->list, list) == 0)
+		return;
+	aut_fail(&why, AUT_ENOMEM, "out of memory while checking a request");
+	aut__problems_fail(problems, &why);
+}
+
+void
+aut__problems_fail(aut__problems *problems, const aut_error *why)
+{
+	if (problems->failure.code == AUT_OK)
+		problems->failure = *why;
 }
 
 void
@@ -147,8 +172,12 @@ aut__problems_status(aut__problems *problems, json_t **out_problems, aut_error *
 {
 	aut_status status = AUT_OK;
 
-	if (problems->no_memory)
-		status = aut_fail(err, AUT_ENOMEM, "out of memory while checking a request");
+	if (problems->failure.code != AUT_OK)
+	{
+		status = problems->failure.code;
+		if (err != NULL)
+			*err = problems->failure;
+	}
 	else if (problems->list != NULL)
 	{
 		status = summarize(problems->list, err);
