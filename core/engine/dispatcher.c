@@ -72,6 +72,15 @@ tasks_load(tasks *list, aut_db *db, size_t n, aut_error *err)
 	return status;
 }
 
+typedef struct held_unit
+{
+	aut_unit unit;
+	aut_engine *engine;
+	tasks tasks;
+	aut_uuid after;
+	size_t found;
+} held_unit;
+
 /* ---- claim --------------------------------------------------------------------------------- */
 
 typedef struct claim_unit
@@ -141,6 +150,7 @@ begin_jobs(aut_engine *engine, tasks *list, bool adopted, bool for_cleanup)
 		{
 			aut_log(AUT_LOG_ERROR, "%s", err.message);
 			engine->want_held = true;
+			engine->held->after = AUT_UUID_NIL;
 			continue;
 		}
 		job->maybe_started = adopted;
@@ -185,15 +195,6 @@ claim_done(aut_unit *unit, aut_status status, const aut_error *err)
 }
 
 /* ---- held ---------------------------------------------------------------------------------- */
-
-typedef struct held_unit
-{
-	aut_unit unit;
-	aut_engine *engine;
-	tasks tasks;
-	aut_uuid after;
-	size_t found;
-} held_unit;
 
 static aut_status
 held_run(aut_unit *unit, aut_db *db, aut_error *err)
@@ -406,6 +407,14 @@ is_due(int64_t at, int64_t now)
 	return at != AUT_TIME_NONE && at <= now;
 }
 
+bool
+aut__dispatcher_has_room(const aut_engine *engine)
+{
+	aut_backend *backend = engine->options.backend;
+	return (int64_t) engine->jobs < engine->options.settings->max_parallel_runs && backend != NULL &&
+		   backend->ops->ready(backend, NULL);
+}
+
 void
 aut__dispatcher_step(aut_engine *engine)
 {
@@ -422,10 +431,9 @@ aut__dispatcher_step(aut_engine *engine)
 		add(engine, &engine->cleanup->unit, &engine->cleanup_busy);
 	}
 
-	aut_backend *backend = engine->options.backend;
 	int64_t room = s->max_parallel_runs - (int64_t) engine->jobs;
 	bool claim = (engine->want_claim || is_due(engine->next_ready_at, now)) && !engine->claim_busy &&
-				 room > 0 && backend != NULL && backend->ops->ready(backend, NULL);
+				 aut__dispatcher_has_room(engine);
 	bool holding = engine->jobs > 0 || claim;
 	if (holding && !engine->lease_busy &&
 		engine->lease_until - now < s->lease_seconds * AUT_US_PER_S / 2)

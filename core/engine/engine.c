@@ -55,20 +55,26 @@ arm_timers(aut_engine *engine)
 {
 	int64_t now = aut__engine_now(engine), mono = aut__engine_mono(engine);
 	int64_t due = aut__jobs_next_due(engine);
-	int64_t walls[] = {engine->next_ready_at, engine->next_cleanup_at,
-					   engine->jobs > 0 ? engine->lease_until -
-											  engine->options.settings->lease_seconds * AUT_US_PER_S / 2
-										: AUT_TIME_NONE};
-	for (size_t i = 0; i < sizeof walls / sizeof walls[0]; i++)
-		if (walls[i] != AUT_TIME_NONE && mono + (walls[i] - now) < due)
-			due = mono + (walls[i] - now);
-	if (engine->retry_at_mono_us > mono)
+	/* A delayed run matters only while there is room for it: room that comes wakes the dispatcher. */
+	int64_t ready = aut__dispatcher_has_room(engine) ? engine->next_ready_at : AUT_TIME_NONE;
+	int64_t lease = engine->jobs > 0
+						? engine->lease_until -
+							  engine->options.settings->lease_seconds * AUT_US_PER_S / 2
+						: AUT_TIME_NONE;
+	int64_t walls[] = {ready, engine->next_cleanup_at, lease};
+	bool trouble = engine->retry_at_mono_us > mono;
+	for (size_t i = 0; !engine->stopping && i < sizeof walls / sizeof walls[0]; i++)
 	{
-		aut_alarm_set(engine->alarm, AUT_TIME_NONE);
-		due = due > engine->retry_at_mono_us ? engine->retry_at_mono_us : due;
+		if (walls[i] == AUT_TIME_NONE)
+			continue;
+		int64_t at = mono + (walls[i] - now);
+		if (trouble && at < engine->retry_at_mono_us)
+			at = engine->retry_at_mono_us;
+		due = at < due ? at : due;
 	}
-	else
-		aut_alarm_set(engine->alarm, engine->stopping ? AUT_TIME_NONE : engine->next_fire_at);
+	if (trouble && engine->retry_at_mono_us < due)
+		due = engine->retry_at_mono_us;
+	aut_alarm_set(engine->alarm, trouble || engine->stopping ? AUT_TIME_NONE : engine->next_fire_at);
 	if (due == AUT_TIME_MAX)
 		aut_timer_stop(engine->timer);
 	else

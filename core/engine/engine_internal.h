@@ -169,6 +169,8 @@ void aut__scheduler_done(aut_engine *engine);
 
 /* dispatcher.c */
 void aut__dispatcher_step(aut_engine *engine);
+/* May a run be claimed now: a place is ready and fewer than max_parallel_runs execute. */
+bool aut__dispatcher_has_room(const aut_engine *engine);
 aut_status aut__dispatcher_init(aut_engine *engine, aut_error *err);
 void aut__dispatcher_done(aut_engine *engine);
 
