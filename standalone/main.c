@@ -21,12 +21,11 @@
 static const aut_command own_commands[] = {
 	{"serve", "run the engine, the HTTP API and the embedded agent", aut_serve_usage, aut_cmd_serve},
 	{"agent", "run the agent alone", aut_agent_usage, aut_cmd_agent},
-	{"next", "print the next fire times of a schedule", aut_next_usage, aut_cmd_next},
-	{"eval", "say whether a schedule is valid, and what it means", aut_eval_usage, aut_cmd_eval},
 	{NULL, NULL, NULL, NULL},
 };
 
-static const aut_command *const tables[] = {own_commands, aut_client_commands};
+static const aut_command *const tables[] = {own_commands, aut_client_commands,
+											  aut_schedule_commands};
 
 #define TABLE_COUNT (sizeof tables / sizeof tables[0])
 
