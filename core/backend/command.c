@@ -90,7 +90,9 @@ static const char PROLOGUE[] =
 	"    _o=$_b _b=$((_b + _n)) _n=0; : >\"$_d/out.$_b\"; echo \"$_o $_b\" >\"$_d/cur.t\"; mv \"$_d/cur.t\" \"$_d/cur\"\n"
 	"  done; cat; : >\"$_d/drained\" ) &\n"
 	"exec 3>\"$_d/pipe\"\n"
-	"( exec >&3 2>&1 3>&-\n";
+	/* The shell of the chain outlives a signal to the group, so that what the program makes of it (and
+	 * its exit code) is seen; the program itself starts with the default. */
+	"( trap : HUP INT TERM; exec >&3 2>&1 3>&-\n";
 
 static const char EPILOGUE[] =
 	"\n)\n"
