@@ -97,7 +97,7 @@ static int client_main(int argc, char **argv);
 #define COMMAND(name, summary, synopsis, about, OPTIONS)                                             \
 	{                                                                                                \
 		name, summary,                                                                               \
-			"usage: automation " name " " synopsis "\n\n" about "\n\noptions:\n" OPTIONS(AS_TEXT)     \
+			"Usage: automation " name " " synopsis "\n\n" about "\n\nOptions:\n" OPTIONS(AS_TEXT)     \
 				OPTIONS_COMMON(AS_TEXT),                                                             \
 			client_main                                                                              \
 	}

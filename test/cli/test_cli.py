@@ -520,7 +520,7 @@ def test_help__describes_every_option_and_exits_0():
     for command in ("create", "list", "show", "run", "runs", "logs", "pause", "resume", "cancel", "rm"):
         done = call(command, "--help")
         assert done.returncode == 0 and done.stderr == ""
-        assert done.stdout.startswith(f"usage: automation {command} ")
+        assert done.stdout.startswith(f"Usage: automation {command} ")
         assert "--json" in done.stdout
 
 

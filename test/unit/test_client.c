@@ -149,7 +149,7 @@ test_help__every_option_of_every_command_is_described(void **state)
 	for (const aut_command *c = aut_client_commands; c->name != NULL; c++, commands++)
 	{
 		const client_spec *spec = client_spec_find(c->name);
-		char *begin = aut_printf("usage: automation %s ", c->name);
+		char *begin = aut_printf("Usage: automation %s ", c->name);
 
 		assert_non_null(spec);
 		assert_ptr_equal(spec->command, c);
