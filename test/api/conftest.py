@@ -225,7 +225,8 @@ def server(request):
     if os.environ.get("AUT_API_URL"):
         yield None
         return
-    daemon = Daemon().start()
+    # AUT_SERVE_ARGS: more options for the shared daemon (an agent server to test against)
+    daemon = Daemon(args=os.environ.get("AUT_SERVE_ARGS", "").split()).start()
     yield daemon
     daemon.end()
 
