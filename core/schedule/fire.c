@@ -84,6 +84,29 @@ held_later(const struct search *s, const aut__tz_segment *segment, int64_t local
 	}
 }
 
+/* Does a gap before that of `segment` swallow this local time too?  Then *out_end is its end. */
+static bool
+in_earlier_gap(const struct search *s, const aut__tz_segment *segment, int64_t local, int64_t *out_end)
+{
+	aut__tz_segment later = *segment;
+	bool own = true;
+
+	while (later.begin > AUT__TZ_BEGIN && later.begin > segment->begin - REACH)
+	{
+		aut__tz_segment earlier;
+
+		aut__tz_segment_at(s->tz, later.begin - 1, &earlier);
+		if (!own && local >= later.begin + earlier.offset && local < later.begin + later.offset)
+		{
+			*out_end = later.begin + later.offset;
+			return true;
+		}
+		own = false;
+		later = earlier;
+	}
+	return false;
+}
+
 static int64_t
 clamp(int64_t value, int64_t min, int64_t max)
 {
@@ -160,8 +183,10 @@ gap_fire(const struct search *s, const aut__tz_segment *segment)
 
 		if (local == NONE)
 			return NONE;
-		/* Changes in quick succession: it may exist before or after this gap all the same. */
-		if (!held_earlier(s, segment, local, &begin, &end) && !held_later(s, segment, local, &end))
+		/* Changes in quick succession: it may exist before or after this gap all the same, or have
+		 * been in a gap already. */
+		if (!held_earlier(s, segment, local, &begin, &end) && !held_later(s, segment, local, &end) &&
+			!in_earlier_gap(s, segment, local, &end))
 			return local - before.offset;
 		low = end;
 	}

@@ -6,6 +6,7 @@
  *   - zones agree with the C library, instant by instant;
  *   - around each change, next() and prev() walk through exactly the instants that a slow oracle finds
  *     by enumerating wall-clock minutes and applying the three rules one by one;
+ *   - the same in zones made up, whose clocks change every few minutes or hours, by odd amounts;
  *   - anywhere, next() is later, prev() is earlier, and they are each other's inverse.
  *
  * The oracle shares nothing with the code under test but the zone's offsets (which the first property
@@ -249,7 +250,7 @@ static size_t
 oracle(const struct schedule *s, const struct stretches *zone, int64_t from, int64_t to, int64_t *fires)
 {
 	static bool gap_done[CHANGES_MAX];
-	const int64_t around = 30 * 3600;
+	const int64_t around = 60 * 3600; /* more than two offsets of opposite sign */
 	int64_t first = from - 2 * around;
 	int64_t last = to + 2 * around;
 	size_t count = 0;
@@ -439,6 +440,88 @@ test_schedule_properties__around_every_change_the_rules_hold(void **state)
 	assert_true(walks > 1000 && fires_seen > 10000);
 }
 
+/* ---- zones made up ------------------------------------------------------------------------- */
+
+#define MADE_CHANGES 24
+#define MADE_TYPES 8
+
+static void
+put_be(unsigned char *to, uint64_t value, int bytes)
+{
+	for (int i = bytes - 1; i >= 0; i--)
+	{
+		to[i] = (unsigned char) value;
+		value >>= 8;
+	}
+}
+
+/* A zone of version 2 with random offsets, each in force for a random while. */
+static void
+make_zone(struct stretches *out)
+{
+	unsigned char file[88 + MADE_CHANGES * 9 + MADE_TYPES * 6 + 4 + 2] = {0};
+	unsigned char *at = file + 88;
+	unsigned char *types = at + MADE_CHANGES * 9;
+	int64_t offsets[MADE_TYPES];
+	int64_t begin = INT64_C(1782900000);
+	/* some zones change within minutes, some within a day or two; some by minutes, some by many hours */
+	uint64_t pace = 1 + random_below(1000);
+	int64_t reach = 1 + (int64_t) random_below(150);
+	aut_tz *tz = NULL;
+	aut_error err = AUT_ERROR_INIT;
+
+	memcpy(file, "TZif2", 5);
+	memcpy(file + 44, "TZif2", 5);
+	put_be(file + 44 + 32, MADE_CHANGES, 4);
+	put_be(file + 44 + 36, MADE_TYPES, 4);
+	put_be(file + 44 + 40, 4, 4);
+	for (int i = 0; i < MADE_TYPES; i++)
+	{
+		offsets[i] = ((int64_t) random_below((uint64_t) (2 * reach + 1)) - reach) * 600;
+		if (random_below(4) == 0)
+			offsets[i] += (int64_t) random_below(120) - 60;
+		put_be(types + i * 6, (uint64_t) offsets[i], 4);
+	}
+	out->count = MADE_CHANGES + 1;
+	out->begin[0] = INT64_MIN / 4;
+	out->offset[0] = offsets[0];
+	for (size_t i = 0; i < MADE_CHANGES; i++)
+	{
+		size_t type = random_below(MADE_TYPES);
+
+		begin += 1 + (int64_t) random_below(pace * 200);
+		put_be(at + i * 8, (uint64_t) begin, 8);
+		at[MADE_CHANGES * 8 + i] = (unsigned char) type;
+		out->begin[i + 1] = begin;
+		out->offset[i + 1] = offsets[type];
+	}
+	memcpy(types + MADE_TYPES * 6, "AAA", 4);
+	memcpy(types + MADE_TYPES * 6 + 4, "\n\n", 2);
+	if (aut_tz_parse("made up", file, sizeof file, &tz, &err) != AUT_OK)
+		fail_msg("%s", err.message);
+	out->tz = tz;
+}
+
+static void
+test_schedule_properties__clocks_that_change_all_the_time_keep_the_rules(void **state)
+{
+	static struct stretches zone;
+	int zones = is_long() ? 20000 : 1000;
+
+	(void) state;
+	for (int i = 0; i < zones; i++)
+	{
+		struct schedule s;
+		size_t middle = MADE_CHANGES / 2;
+		int64_t half = 12 * 3600;
+
+		make_zone(&zone);
+		make_schedule(&s, (int) random_below(6), part(zone.begin[middle] + zone.offset[middle], 3600, 24));
+		walk_around("made up", &zone, &s, zone.begin[middle] - half, zone.begin[middle] + half);
+		aut_tz_free((aut_tz *) (uintptr_t) zone.tz);
+	}
+}
+
 /* ---- anywhere ------------------------------------------------------------------------------ */
 
 static void
@@ -507,6 +590,7 @@ main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_schedule_properties__zones_agree_with_the_c_library),
 		cmocka_unit_test(test_schedule_properties__around_every_change_the_rules_hold),
+		cmocka_unit_test(test_schedule_properties__clocks_that_change_all_the_time_keep_the_rules),
 		cmocka_unit_test(test_schedule_properties__next_and_prev_are_inverse_anywhere),
 	};
 
