@@ -60,6 +60,16 @@ schedule_check(aut__problems *problems, const aut__loc *at, const json_t *object
 	return false;
 }
 
+/*
+ * Systems carry the database twice more, in folders for another use of it: posix/ is the same again,
+ * right/ counts leap seconds, which no clock here does.  Neither is a name of a zone.
+ */
+static bool
+is_zone_name(const char *name)
+{
+	return strncmp(name, "posix/", 6) != 0 && strncmp(name, "right/", 6) != 0;
+}
+
 static bool
 cron_check(aut__problems *problems, const aut__loc *at, const json_t *object, aut__trigger *out)
 {
@@ -77,6 +87,12 @@ cron_check(aut__problems *problems, const aut__loc *at, const json_t *object, au
 		   schedule_check(problems, &here, object, schedule);
 	if (aut__read_text(problems, &here, object, &(aut__rule){.name = "timezone"}, &timezone) == AUT__BAD)
 		good = false;
+	else if (!is_zone_name(timezone))
+	{
+		aut__problem_value(problems, &zone, json_object_get(object, "timezone"),
+						   "Unknown time zone \"%.100s\"", timezone);
+		good = false;
+	}
 	else if (aut_tz_get(timezone, &tz, &why) != AUT_OK)
 	{
 		if (is_verdict(problems, &why))
