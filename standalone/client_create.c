@@ -153,6 +153,22 @@ drop_upload(client *c, const json_t *uploaded)
 	aut_free(path);
 }
 
+/* Can it be typed in a shell without quotes? */
+static bool
+is_plain(const char *word)
+{
+	static const char plain[] = "-._0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ";
+
+	return *word != '\0' && *word != '-' && word[strspn(word, plain)] == '\0';
+}
+
+/* How to call it in a command that can be typed as it stands. */
+static const char *
+typed_name(const char *name, const char *id)
+{
+	return is_plain(name) ? name : is_plain(id) ? id : "ID";
+}
+
 static aut_status
 report(client *c, const json_t *made, aut_error *err)
 {
@@ -168,9 +184,11 @@ report(client *c, const json_t *made, aut_error *err)
 		(void) fprintf(stderr, "next fire: %s (%s)\n", client_absolute(next, c->args->utc, when),
 					   client_relative(next, aut_now_us(c->clock), distance));
 	else if (c->args->schedule != NULL)
-		(void) fprintf(stderr, "it is paused; start its schedule with: automation resume\n");
+		(void) fprintf(stderr, "it is paused; start its schedule with: automation resume %s\n",
+					   typed_name(c->args->operand, id));
 	else
-		(void) fprintf(stderr, "it has no schedule; run it with: automation run\n");
+		(void) fprintf(stderr, "it has no schedule; run it with: automation run %s\n",
+					   typed_name(c->args->operand, id));
 	aut_buf_init(&line, 256);
 	(void) client_escape(id, strlen(id), &line);
 	(void) aut_buf_putc(&line, '\n');

@@ -200,6 +200,8 @@ archive_failure(const packing *p, const char *path, aut_error *err)
 {
 	const char *text = archive_error_string(p->archive);
 
+	if (p->out->status == AUT_ENOMEM)
+		return aut_fail(err, AUT_ENOMEM, "out of memory");
 	if (archive_errno(p->archive) == EFBIG)
 		return aut_fail(err, AUT_ELIMIT,
 						"%s takes more than 1 MiB (%d bytes) packed, the most that can be uploaded; "

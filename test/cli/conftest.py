@@ -83,6 +83,10 @@ class Daemon:
     def state(self):
         return json.loads((self.data / "serve.json").read_text())
 
+    def url(self):
+        """Where the API begins, from the daemon's own word."""
+        return self.state()["url"].removesuffix("/").removesuffix("/api/automation")
+
     def key(self):
         return (self.data / "api.key").read_text().strip()
 

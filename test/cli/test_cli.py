@@ -28,7 +28,7 @@ def name():
 def api(daemon, path):
     """The same question asked without the command line."""
     request = urllib.request.Request(
-        f"{daemon.state()['url'].rstrip('/')}/api/automation{path}",
+        f"{daemon.url()}/api/automation{path}",
         headers={"Authorization": f"Bearer {daemon.key()}"},
     )
     opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
@@ -193,7 +193,7 @@ def test_list__many_are_read_page_by_page(own_daemon):
     body = {"trigger": {"type": "cron", "schedule": "@yearly"}, "tarball_path": upload, "entrypoint": "./script"}
     for number in range(3, 105):
         request = urllib.request.Request(
-            f"{own_daemon.state()['url'].rstrip('/')}/api/automation/v1",
+            f"{own_daemon.url()}/api/automation/v1",
             data=json.dumps({**body, "name": f"n{number}"}).encode(),
             headers={"Authorization": f"Bearer {own_daemon.key()}", "Content-Type": "application/json"},
         )
@@ -498,14 +498,14 @@ def test_no_daemon__one_that_died_is_noticed(own_daemon):
 
 
 def test_url__with_key_from_option_or_environment(daemon):
-    url, key = daemon.state()["url"], daemon.key()
+    url, key = daemon.url(), daemon.key()
     assert call("list", "--url", url, "--api-key", key, "--json").returncode == 0
     assert call("list", "--json", AUTOMATION_URL=url + "/", AUTOMATION_API_KEY=key).returncode == 0
-    assert call("list", "--url", url.rstrip("/") + "/api/automation", "--api-key", key).returncode == 0
+    assert call("list", "--url", url + "/api/automation", "--api-key", key).returncode == 0
 
 
 def test_url__mistakes_are_told_apart(daemon, tmp_path):
-    url = daemon.state()["url"]
+    url = daemon.url()
     done = call("list", "--url", url)
     assert done.returncode == 1 and "AUTOMATION_API_KEY" in done.stderr
     done = call("list", "--url", url, "--api-key", "wrong")

@@ -19,6 +19,7 @@
 #include <unistd.h>
 
 #include "standalone/client_priv.h"
+#include "test/unit/torture.h"
 
 /* ---- arguments ------------------------------------------------------------------------------- */
 
@@ -744,6 +745,103 @@ test_pack__script_is_started_by_its_first_line_or_its_ending(void **state)
 	}
 }
 
+/* ---- no memory ------------------------------------------------------------------------------------------ */
+
+static aut_status
+build_table(void *payload)
+{
+	client_table table;
+	aut_status status;
+	aut_buf out;
+
+	(void) payload;
+	aut_buf_init(&out, 65536);
+	client_table_init(&table, columns, 3);
+	for (int i = 0; i < 300; i++)
+		client_table_add(&table, CLIENT_GREEN, "cell \x1b");
+	status = client_table_render(&table, 40, true, &out);
+	client_table_done(&table);
+	aut_buf_done(&out);
+	return status;
+}
+
+static aut_status
+read_problem(void *payload)
+{
+	aut_status status;
+	aut_buf out;
+
+	aut_buf_init(&out, 65536);
+	status = client_problem_text(payload, strlen(payload), &out);
+	aut_buf_done(&out);
+	return status;
+}
+
+static bool
+take_event(void *payload, const char *event, const char *data, size_t len)
+{
+	(void) payload;
+	(void) event;
+	return data[len] == '\0';
+}
+
+static aut_status
+read_events(void *payload)
+{
+	client_sse sse;
+	aut_status status;
+
+	client_sse_init(&sse, take_event, NULL);
+	status = client_sse_feed(&sse, payload, strlen(payload));
+	client_sse_done(&sse);
+	return status;
+}
+
+static aut_status
+pack_one_script(void *payload)
+{
+	char *entry = NULL;
+	aut_status status;
+	aut_buf out;
+
+	aut_buf_init(&out, CLIENT_PACK_MAX);
+	status = client_pack_script(payload, &out, &entry, NULL);
+	aut_free(entry);
+	aut_buf_done(&out);
+	return status;
+}
+
+static aut_status
+pack_one_dir(void *payload)
+{
+	char *entry = NULL;
+	aut_status status;
+	aut_buf out;
+
+	aut_buf_init(&out, CLIENT_PACK_MAX);
+	status = client_pack_dir(payload, &out, &entry, NULL);
+	aut_free(entry);
+	aut_buf_done(&out);
+	return status;
+}
+
+static void
+test_torture__every_failed_allocation_is_told_and_nothing_leaks(void **state)
+{
+	char list[] = "{\"detail\":[{\"loc\":[\"body\",\"a\"],\"msg\":\"b\"},{\"odd\":[1]}]}";
+	char stream[] = "event: a\ndata: one\ndata: two\n\ndata: three\n\n";
+	char script[256];
+
+	(void) state;
+	torture(build_table, NULL);
+	torture(read_problem, list);
+	torture(read_events, stream);
+	put_file("main.py", "print()", 7, 0640);
+	(void) snprintf(script, sizeof script, "%s", in_folder("main.py"));
+	torture(pack_one_script, script);
+	torture(pack_one_dir, folder);
+}
+
 int
 main(void)
 {
@@ -778,6 +876,7 @@ main(void)
 		IN_FOLDER(test_pack__more_than_one_mebibyte_packed_is_refused_with_the_limit),
 		IN_FOLDER(test_pack__tarball_must_be_gzip),
 		IN_FOLDER(test_pack__script_is_started_by_its_first_line_or_its_ending),
+		IN_FOLDER(test_torture__every_failed_allocation_is_told_and_nothing_leaks),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
