@@ -46,7 +46,7 @@ all: $(B)/automation
 
 $(B)/libautomation.a: $(CORE_OBJ)
 	@rm -f $@
-	$(AR) rcs $@ $^
+	@$(AR) rcs $@ $^
 
 $(B)/automation: $(HOST_OBJ) $(B)/libautomation.a
 	$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ $(LIBS)

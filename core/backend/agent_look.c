@@ -14,6 +14,9 @@
 #define SEGMENT_FULL 1048576 /* a segment of at least this size may be followed by another */
 #define READ_MAX 1048576
 
+/* How an agent server says that it could not start a command; a time limit has the same code -1. */
+static const char NEVER_RAN[] = "Error executing command:";
+
 aut_status
 aut__agent_download_path(const aut_agent *agent, const char *name, aut_buf *out)
 {
@@ -139,6 +142,8 @@ got_event(void *payload, const aut_http_reply *reply)
 									  .has_exit_code = true,
 									  .exit_code = exit_code,
 									  .from_event = true,
+									  .never_ran = exit_code == -1 && err_text != NULL &&
+												   strncmp(err_text, NEVER_RAN, sizeof NEVER_RAN - 1) == 0,
 									  .stdout_tail = out_text,
 									  .stderr_tail = err_text};
 	/* The exit file appears before the event: it may have been missed by a hair. */

@@ -334,6 +334,23 @@ wait(aut_job *job)
 }
 
 static void
+keep_tail(aut_job *job, const char *data, size_t len)
+{
+	if (len == 0)
+		return;
+	if (len >= AUT_TAIL_MAX)
+	{
+		memcpy(job->tail, data + len - AUT_TAIL_MAX, AUT_TAIL_MAX);
+		job->tail_len = AUT_TAIL_MAX;
+		return;
+	}
+	size_t old = job->tail_len + len > AUT_TAIL_MAX ? AUT_TAIL_MAX - len : job->tail_len;
+	memmove(job->tail, job->tail + job->tail_len - old, old);
+	memcpy(job->tail + old, data, len);
+	job->tail_len = old + len;
+}
+
+static void
 give_lost_verdict(aut_job *job)
 {
 	aut_error err = AUT_ERROR_INIT;
@@ -354,7 +371,6 @@ looked(void *payload, const aut_agent_answer *answer)
 {
 	aut_job *job = payload;
 	aut_engine *engine = job->engine;
-	aut_error err = AUT_ERROR_INIT;
 	engine->stats.looks++;
 	job->looks++;
 	if (answer->result != AUT_AGENT_DONE)
@@ -376,17 +392,13 @@ looked(void *payload, const aut_agent_answer *answer)
 			/* No files: what the event carries is all there is. */
 			aut_buf_puts(&job->piece, answer->stdout_tail != NULL ? answer->stdout_tail : "");
 			aut_buf_puts(&job->piece, answer->stderr_tail != NULL ? answer->stderr_tail : "");
-			size_t keep = job->piece.len < AUT_TAIL_MAX ? job->piece.len : AUT_TAIL_MAX;
-			if (job->piece.status == AUT_OK && keep > 0)
-			{
-				memcpy(job->tail, job->piece.data + job->piece.len - keep, keep);
-				job->tail_len = keep;
-			}
+			if (job->piece.status == AUT_OK)
+				keep_tail(job, job->piece.data, job->piece.len);
 		}
-		if (aut__verdict_from_end(job, answer, &err) != AUT_OK)
-			aut__job_event(job, AUT_EVENT_RETRY, &err);
-		else
-			aut__job_event(job, AUT_EVENT_ENDED, NULL);
+		/* Judged when the rest of the output has been read, which error_detail quotes. */
+		job->end = *answer;
+		job->end.stdout_tail = job->end.stderr_tail = NULL;
+		aut__job_event(job, AUT_EVENT_ENDED, NULL);
 		return;
 	}
 	if (job->over)
@@ -496,21 +508,6 @@ defer(aut_job *job)
 }
 
 /* ---- output -------------------------------------------------------------------------------- */
-
-static void
-keep_tail(aut_job *job, const char *data, size_t len)
-{
-	if (len >= AUT_TAIL_MAX)
-	{
-		memcpy(job->tail, data + len - AUT_TAIL_MAX, AUT_TAIL_MAX);
-		job->tail_len = AUT_TAIL_MAX;
-		return;
-	}
-	size_t old = job->tail_len + len > AUT_TAIL_MAX ? AUT_TAIL_MAX - len : job->tail_len;
-	memmove(job->tail, job->tail + job->tail_len - old, old);
-	memcpy(job->tail + old, data, len);
-	job->tail_len = old + len;
-}
 
 static void
 output_read(void *payload, const aut_agent_answer *answer)
@@ -644,7 +641,8 @@ finish(aut_job *job)
 		return;
 	}
 	if (!job->verdict.given &&
-		aut__verdict_from_failure(job, &job->event_error, &err) != AUT_OK)
+		(job->end.ended ? aut__verdict_from_end(job, &job->end, &err)
+						: aut__verdict_from_failure(job, &job->event_error, &err)) != AUT_OK)
 	{
 		aut__job_event(job, AUT_EVENT_RETRY, &err);
 		return;

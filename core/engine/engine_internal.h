@@ -93,6 +93,7 @@ struct aut_job
 	char tail[AUT_TAIL_MAX + 1];
 	size_t tail_len;
 
+	aut_agent_answer end; /* how the command ended (without its texts); .ended: it has */
 	aut_verdict verdict;
 	aut_unit unit; /* one database step at a time */
 	bool won;

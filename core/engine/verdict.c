@@ -158,9 +158,7 @@ static bool
 hit_time_limit(const aut_job *job, const aut_agent_answer *end)
 {
 	if (end->from_event)
-		return end->exit_code == -1 &&
-			   (end->stderr_tail == NULL ||
-				strncmp(end->stderr_tail, "Error executing command:", 24) != 0);
+		return end->exit_code == -1 && !end->never_ran;
 	return end->signalled && end->elapsed_s >= job->time_limit_s;
 }
 
@@ -183,8 +181,8 @@ aut__verdict_from_end(aut_job *job, const aut_agent_answer *end, aut_error *err)
 			snprintf(text, sizeof text,
 					 "exit_code=%d: the run's folder could not be made under /tmp on the agent",
 					 end->exit_code);
-		else if (end->from_event && end->exit_code == -1 && end->stderr_tail != NULL)
-			snprintf(text, sizeof text, "exit_code=-1: %.150s", end->stderr_tail);
+		else if (end->never_ran)
+			snprintf(text, sizeof text, "exit_code=-1: the agent could not start the command");
 		else
 			snprintf(text, sizeof text, "exit_code=%d", end->exit_code);
 		detail d = detail_now(job, "execution", "execution_error", text, "execute_in_context");
