@@ -71,6 +71,27 @@ door_identify(aut__door *door, const char *role)
 		aut__door_raise(door, door->err.code);
 }
 
+/*
+ * The first call after a restart of the server (without preload) finds nobody at work: let this
+ * transaction start the worker, unless the operator wants none.
+ */
+static void
+ensure_worker(void)
+{
+	aut__extension extension;
+	Oid user;
+	int security;
+
+	if (aut__worker_pid(MyDatabaseId) != 0 || !aut__enabled || !aut__may_start())
+		return;
+	GetUserIdAndSecContext(&user, &security);
+	SetUserIdAndSecContext(BOOTSTRAP_SUPERUSERID, security | SECURITY_LOCAL_USERID_CHANGE);
+	aut__extension_look(&extension);
+	SetUserIdAndSecContext(user, security);
+	if (!extension.stopped)
+		aut__ensure_at_commit();
+}
+
 aut__door *
 aut__door_open(void)
 {
@@ -78,6 +99,7 @@ aut__door_open(void)
 	const aut_settings *settings = session_settings();
 	aut_db *db = NULL;
 
+	ensure_worker();
 	GetUserIdAndSecContext(&door->user, &door->security);
 	door_identify(door, GetUserNameFromId(door->user, false));
 	if (aut_spi_door_db(&db, &door->err) != AUT_OK)

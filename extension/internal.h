@@ -21,12 +21,6 @@
 
 #include "pg_prelude.h"
 
-/* The server and libjansson both have a function json_object: see jansson_fence.c.  Here the server's
- * declaration is renamed away, so it must come before jansson.h. */
-#define json_object aut__server_json_object
-#include "utils/builtins.h"
-#undef json_object
-
 #include "storage/lock.h"
 #include "storage/proc.h"
 
@@ -45,13 +39,6 @@
 #define AUT__MARKER_TABLE "marker"
 #define AUT__ADMIN_ROLE "automation_admin"
 #define AUT__READER_ROLE "automation_reader"
-
-/* Background workers are marked differently from 18 on. */
-#if PG_VERSION_NUM >= 180000
-#define AUT__PROC_IS_WORKER(proc) (!(proc)->isRegularBackend)
-#else
-#define AUT__PROC_IS_WORKER(proc) ((proc)->isBackgroundWorker)
-#endif
 
 /* ---- guc.c --------------------------------------------------------------------------------- */
 
@@ -73,6 +60,8 @@ aut_status aut__listen_parse(const char *text, char *address, size_t size, uint1
 /* Wanted at the commit of the current (sub)transaction; forgotten if that rolls back. */
 void aut__start_at_commit(void);
 void aut__wake_at_commit(void);
+/* Start the worker at commit if none runs by then.  For callers that saw none. */
+void aut__ensure_at_commit(void);
 /* Register the worker of a database.  False: no slot is free.  Raises nothing. */
 bool aut__register_worker(Oid database);
 /* May processes be started here at all (not in recovery, not while pg_upgrade runs)? */
@@ -89,6 +78,8 @@ void aut__starter_tag(LOCKTAG *tag, Oid database);
 int aut__worker_pid(Oid database);
 /* Set the latch of this database's worker; false when none was found. */
 bool aut__wake_worker(void);
+/* From one worker: set the latches of the other workers of this database. */
+void aut__wake_other_worker(void);
 /* Set the latches of the sessions of this database that wait in automation.wait(). */
 void aut__wake_waiters(void);
 /* The wait event by which those sessions are known. */

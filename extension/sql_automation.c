@@ -39,13 +39,13 @@ put_text(json_t *object, const char *key, const char *value, bool *ok)
 }
 
 static json_t *
-cron_trigger(const char *schedule, const char *timezone)
+cron_trigger(const char *schedule, const char *zone)
 {
 	json_t *trigger = json_object();
 	bool ok = trigger != NULL && aut_json_set(trigger, "type", json_string("cron"));
 
 	put_text(trigger, "schedule", schedule, &ok);
-	put_text(trigger, "timezone", timezone, &ok);
+	put_text(trigger, "timezone", zone, &ok);
 	if (!ok)
 	{
 		json_decref(trigger);

@@ -46,7 +46,7 @@ automation_may_see(PG_FUNCTION_ARGS)
 
 /* Make expression and zone of what may be the name of an automation. */
 static void
-schedule_of(aut__door *door, const char *name, char **out_expression, char **out_timezone)
+schedule_of(aut__door *door, const char *name, char **out_expression, char **out_zone)
 {
 	const aut_automation *automation = aut__door_find(door, name, AUT__LOOK);
 	json_t *trigger = NULL;
@@ -58,7 +58,7 @@ schedule_of(aut__door *door, const char *name, char **out_expression, char **out
 		aut__door_raise(door, door->err.code);
 	door->body = trigger; /* freed with the door */
 	*out_expression = pstrdup(aut_json_string(trigger, "schedule"));
-	*out_timezone = pstrdup(aut_json_string(trigger, "timezone"));
+	*out_zone = pstrdup(aut_json_string(trigger, "timezone"));
 }
 
 /* next_fires(schedule, timezone, n, after): schedule is an expression or the name of an automation */
@@ -68,7 +68,7 @@ automation_next_fires(PG_FUNCTION_ARGS)
 	ReturnSetInfo *result = (ReturnSetInfo *) fcinfo->resultinfo;
 	aut__door *door = aut__door_open();
 	char *expression = aut__arg_text(fcinfo, 0);
-	char *timezone = aut__arg_text(fcinfo, 1);
+	char *zone = aut__arg_text(fcinfo, 1);
 	int count = aut__arg_given(fcinfo, 2) ? PG_GETARG_INT32(2) : 5;
 	int64_t at = aut__time_of(aut__arg_given(fcinfo, 3) ? PG_GETARG_TIMESTAMPTZ(3)
 														: GetCurrentTransactionStartTimestamp());
@@ -85,11 +85,11 @@ automation_next_fires(PG_FUNCTION_ARGS)
 		/* A blank inside says that an expression was meant; its error tells more than "no such name". */
 		if (strchr(expression, ' ') != NULL && strspn(expression, "0123456789*/,-?LW# ") > 3)
 			ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE), errmsg("%s", no_cron.message)));
-		schedule_of(door, expression, &expression, &timezone);
+		schedule_of(door, expression, &expression, &zone);
 		if (aut_cron_parse(expression, strlen(expression), &cron, &door->err) != AUT_OK)
 			aut__door_raise(door, door->err.code);
 	}
-	if (aut_tz_get(timezone != NULL ? timezone : "UTC", &tz, &door->err) != AUT_OK)
+	if (aut_tz_get(zone != NULL ? zone : "UTC", &tz, &door->err) != AUT_OK)
 		aut__door_raise(door, door->err.code);
 	for (int i = 0; i < count; i++)
 	{

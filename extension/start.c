@@ -9,9 +9,9 @@
  * not follow subtransactions; waking once too often is harmless.
  *
  * After a restart of the server without shared_preload_libraries nothing runs: dynamic workers are
- * forgotten with it.  So a wake that finds no worker starts one.  Of many transactions that find none
- * at the same moment only the holder of the "starter" lock does; who is too late or too early is sent
- * home by the guard lock that the worker itself takes.
+ * forgotten with it.  So any call into the extension that finds no worker starts one ("ensure").  Of
+ * many transactions that find none at the same moment only the holder of the "starter" lock does; who
+ * is too late or too early is sent home by the guard lock that the worker itself takes.
  *
  * Nothing may raise an error once the transaction has committed (PostgreSQL would PANIC), hence: locks
  * are taken before, at PRE_COMMIT; registration and latches, which raise nothing, after.
@@ -32,6 +32,7 @@
 
 static SubTransactionId start_wanted_in = InvalidSubTransactionId;
 static bool wake_wanted;
+static bool ensure_wanted;
 static bool restart_wanted; /* decided at PRE_COMMIT */
 static TimestampTz last_restart;
 static bool callbacks_are_set;
@@ -83,13 +84,13 @@ aut__register_worker(Oid database)
 	return RegisterDynamicBackgroundWorker(&worker, NULL);
 }
 
-/* A wake is wanted and nobody is there to be woken: shall this transaction start the worker? */
+/* Nobody was there when a function was called: shall this transaction start the worker? */
 static void
 decide_restart(void)
 {
 	LOCKTAG tag;
 
-	if (!wake_wanted || start_wanted_in != InvalidSubTransactionId || !aut__may_start() ||
+	if (!ensure_wanted || start_wanted_in != InvalidSubTransactionId || !aut__may_start() ||
 		aut__worker_pid(MyDatabaseId) != 0)
 		return;
 	if (last_restart != 0 &&
@@ -122,14 +123,14 @@ static void
 forget(void)
 {
 	start_wanted_in = InvalidSubTransactionId;
-	wake_wanted = restart_wanted = false;
+	wake_wanted = ensure_wanted = restart_wanted = false;
 }
 
 static void
 at_transaction_end(XactEvent event, void *arg)
 {
 	(void) arg;
-	if (!wake_wanted && start_wanted_in == InvalidSubTransactionId)
+	if (!wake_wanted && !ensure_wanted && start_wanted_in == InvalidSubTransactionId)
 		return;
 	switch (event)
 	{
@@ -185,4 +186,11 @@ aut__wake_at_commit(void)
 {
 	set_callbacks();
 	wake_wanted = true;
+}
+
+void
+aut__ensure_at_commit(void)
+{
+	set_callbacks();
+	ensure_wanted = true;
 }

@@ -16,10 +16,8 @@
 #include "storage/latch.h"
 #include "utils/wait_event.h"
 
-#if PG_VERSION_NUM < 170000
-/* Before 17 all extensions share one event whose low bits are free; shown as "Extension". */
-#define WAIT_EVENT_RUN (PG_WAIT_EXTENSION | 0x4155U)
-#endif
+/* Before 17 all extensions share one event, shown as "Extension"; its low bits are free. */
+#define WAIT_EVENT_BITS 0x4155U
 
 static PGPROC *cached_proc;
 static int cached_pid;
@@ -31,7 +29,7 @@ is_of_type(const PGPROC *proc, Oid database, const char *type)
 	int pid = proc->pid;
 	const char *its;
 
-	if (pid == 0 || proc->databaseId != database || !AUT__PROC_IS_WORKER(proc))
+	if (pid == 0 || proc->databaseId != database || !AUT_PG_PROC_IS_WORKER(proc))
 		return false;
 	its = GetBackgroundWorkerTypeByPid(pid);
 	return its != NULL && strcmp(its, type) == 0;
@@ -70,18 +68,27 @@ aut__wake_worker(void)
 	return true;
 }
 
+/* From a worker that is one too many: what woke it was meant for the other. */
+void
+aut__wake_other_worker(void)
+{
+	for (uint32 i = 0; i < ProcGlobal->allProcCount; i++)
+	{
+		PGPROC *proc = &ProcGlobal->allProcs[i];
+
+		if (proc != MyProc && is_of_type(proc, MyDatabaseId, AUT__WORKER_TYPE))
+			SetLatch(&proc->procLatch);
+	}
+}
+
 uint32
 aut__wait_event(void)
 {
-#if PG_VERSION_NUM >= 170000
 	static uint32 event;
 
 	if (event == 0)
-		event = WaitEventExtensionNew("AutomationWait");
-	return event;
-#else
-	return WAIT_EVENT_RUN;
-#endif
+		event = AUT_PG_WAIT_EVENT("AutomationWait");
+	return event == PG_WAIT_EXTENSION ? (event | WAIT_EVENT_BITS) : event;
 }
 
 void
@@ -107,7 +114,7 @@ aut__each_process(Oid database, aut__process_cb cb, void *payload)
 		int pid = proc->pid;
 		const char *type;
 
-		if (pid == 0 || proc->databaseId != database || !AUT__PROC_IS_WORKER(proc))
+		if (pid == 0 || proc->databaseId != database || !AUT_PG_PROC_IS_WORKER(proc))
 			continue;
 		type = GetBackgroundWorkerTypeByPid(pid);
 		if (type != NULL && strncmp(type, "automation ", strlen("automation ")) == 0)

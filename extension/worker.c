@@ -214,7 +214,8 @@ static void
 marker_changed(Datum arg, Oid relation)
 {
 	(void) arg;
-	if (relation == marker_relation || relation == InvalidOid)
+	/* before the first look any relation may be the marker */
+	if (marker_relation == InvalidOid || relation == marker_relation || relation == InvalidOid)
 		extension_may_have_changed = true;
 }
 
@@ -268,8 +269,10 @@ take_guard(Oid database, Oid extension)
 	int waited = 0;
 
 	aut__guard_tag(&tag, database, extension);
+	/* Commits may take us for the worker meanwhile: what they tell is passed on. */
 	while (LockAcquire(&tag, ExclusiveLock, true, true) == LOCKACQUIRE_NOT_AVAIL)
 	{
+		aut__wake_other_worker();
 		if (waited >= GUARD_PATIENCE_MS)
 			proc_exit(EXIT_FOR_GOOD);
 		(void) WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH, GUARD_STEP_MS,
@@ -289,12 +292,13 @@ start(Oid database, aut__extension *extension)
 		ereport(LOG, (errmsg("automation worker leaves: automation.enabled is off")));
 		proc_exit(EXIT_FOR_GOOD);
 	}
+	/* first, so that no change between the look and the loop is missed */
+	CacheRegisterRelcacheCallback(marker_changed, (Datum) 0);
 	look_at_extension(extension);
 	if (!OidIsValid(extension->oid) || extension->stopped)
 		proc_exit(EXIT_FOR_GOOD);
 	take_guard(database, extension->oid);
 	marker_relation = extension->marker;
-	CacheRegisterRelcacheCallback(marker_changed, (Datum) 0);
 	if (strcmp(extension->version, AUT_VERSION) != 0)
 		ereport(LOG, (errmsg("automation: library %s serves extension version %s", AUT_VERSION,
 							 extension->version),
