@@ -13,7 +13,7 @@
 #include "core/schedule/tz.h"
 
 #define HEADER_SIZE 44
-#define TRANSITIONS_MAX 20000
+#define TRANSITIONS_MAX 2000 /* the busiest real zones have about 250 */
 #define ABBR_CHARS_MAX 4096
 #define FOOTER_MAX 256
 
