@@ -1,0 +1,132 @@
+-- SPDX-License-Identifier: MIT
+-- Generated from core/store/schema.c by `make schema-sql`; a test compares them.
+CREATE TABLE automation.automation (
+    id uuid NOT NULL,
+    org_id uuid NOT NULL,
+    user_id uuid NOT NULL,
+    owner text,
+    name text NOT NULL,
+    description text,
+    prompt text,
+    preset_metadata json,
+    plugin_spec json,
+    model text,
+    agent_profile_id text,
+    trigger json NOT NULL,
+    trigger_type text NOT NULL CHECK (trigger_type IN ('cron', 'event')),
+    observability_associations json,
+    tarball_path text NOT NULL,
+    setup_script_path text,
+    entrypoint text NOT NULL,
+    timeout_s integer,
+    keep_alive boolean,
+    state text NOT NULL CHECK (state IN ('ACTIVE', 'INACTIVE', 'DRAFT')),
+    disabled_reason text,
+    disabled_detail json,
+    disabled_at timestamptz,
+    deleted_at timestamptz,
+    last_triggered_at timestamptz,
+    created_at timestamptz NOT NULL,
+    updated_at timestamptz NOT NULL,
+    PRIMARY KEY (id)
+);
+CREATE INDEX automation_org_created_idx ON automation.automation (org_id, created_at DESC, id DESC)
+    WHERE deleted_at IS NULL;
+CREATE INDEX automation_org_name_idx ON automation.automation (org_id, name)
+    WHERE deleted_at IS NULL;
+CREATE TABLE automation.schedule (
+    automation_id uuid NOT NULL REFERENCES automation.automation (id) ON DELETE CASCADE,
+    next_fire_at timestamptz,
+    last_slot timestamptz,
+    last_fire_at timestamptz,
+    expr text NOT NULL,
+    timezone text NOT NULL,
+    PRIMARY KEY (automation_id)
+) WITH (fillfactor = 70, autovacuum_vacuum_scale_factor = 0.02, autovacuum_vacuum_threshold = 1000);
+CREATE INDEX schedule_next_fire_idx ON automation.schedule (next_fire_at)
+    WHERE next_fire_at IS NOT NULL;
+CREATE TABLE automation.gap (
+    automation_id uuid NOT NULL REFERENCES automation.automation (id) ON DELETE CASCADE,
+    first_missed timestamptz NOT NULL,
+    last_missed timestamptz NOT NULL,
+    missed bigint NOT NULL,
+    created_at timestamptz NOT NULL,
+    PRIMARY KEY (automation_id, first_missed)
+);
+CREATE TABLE automation.run (
+    id uuid NOT NULL,
+    automation_id uuid NOT NULL REFERENCES automation.automation (id) ON DELETE CASCADE,
+    status text NOT NULL CHECK (status IN
+        ('PENDING', 'RUNNING', 'COMPLETED', 'FAILED', 'CANCELLED', 'SKIPPED')),
+    trigger_source text,
+    scheduled_for timestamptz,
+    ready_at timestamptz NOT NULL,
+    attempt integer NOT NULL DEFAULT 0,
+    worker text,
+    bash_command_id text,
+    sandbox_id text,
+    timeout_at timestamptz,
+    cleanup_at timestamptz,
+    error_detail text,
+    status_detail json,
+    current_phase text,
+    conversation_id text,
+    cost double precision,
+    exit_code integer,
+    output_bytes bigint NOT NULL DEFAULT 0,
+    observability_associations json,
+    run_metadata json,
+    resolved_runtime json,
+    created_at timestamptz NOT NULL,
+    started_at timestamptz,
+    completed_at timestamptz,
+    PRIMARY KEY (id)
+) WITH (fillfactor = 70, autovacuum_vacuum_scale_factor = 0.02, autovacuum_vacuum_threshold = 1000);
+CREATE UNIQUE INDEX run_slot_idx ON automation.run (automation_id, scheduled_for)
+    WHERE scheduled_for IS NOT NULL;
+CREATE INDEX run_ready_idx ON automation.run (ready_at, id) WHERE status = 'PENDING';
+CREATE INDEX run_held_idx ON automation.run (worker, id) WHERE status = 'RUNNING';
+CREATE INDEX run_cleanup_idx ON automation.run (cleanup_at) WHERE cleanup_at IS NOT NULL;
+CREATE INDEX run_newest_idx ON automation.run (automation_id, id DESC);
+CREATE INDEX run_status_idx ON automation.run (automation_id, status);
+CREATE TABLE automation.run_input (
+    run_id uuid NOT NULL REFERENCES automation.run (id) ON DELETE CASCADE,
+    input json NOT NULL,
+    PRIMARY KEY (run_id)
+);
+CREATE TABLE automation.run_output (
+    run_id uuid NOT NULL REFERENCES automation.run (id) ON DELETE CASCADE,
+    start bigint NOT NULL,
+    data bytea NOT NULL,
+    at timestamptz NOT NULL,
+    PRIMARY KEY (run_id, start)
+);
+CREATE TABLE automation.upload (
+    id uuid NOT NULL,
+    org_id uuid NOT NULL,
+    user_id uuid NOT NULL,
+    name text NOT NULL,
+    description text,
+    status text NOT NULL CHECK (status IN ('UPLOADING', 'COMPLETED', 'FAILED')),
+    error_message text,
+    size_bytes bigint,
+    created_at timestamptz NOT NULL,
+    updated_at timestamptz NOT NULL,
+    deleted_at timestamptz,
+    PRIMARY KEY (id)
+);
+CREATE INDEX upload_newest_idx ON automation.upload (org_id, user_id, created_at DESC);
+CREATE TABLE automation.upload_data (
+    upload_id uuid NOT NULL REFERENCES automation.upload (id) ON DELETE CASCADE,
+    data bytea NOT NULL,
+    PRIMARY KEY (upload_id)
+);
+ALTER TABLE automation.upload_data ALTER COLUMN data SET STORAGE EXTERNAL;
+CREATE TABLE automation.worker (
+    name text NOT NULL,
+    pid bigint NOT NULL,
+    started_at timestamptz NOT NULL,
+    renewed_at timestamptz NOT NULL,
+    lease_until timestamptz NOT NULL,
+    PRIMARY KEY (name)
+) WITH (fillfactor = 50);
