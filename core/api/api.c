@@ -107,6 +107,9 @@ unit_done(aut_unit *unit, aut_status status, const aut_error *err)
 	}
 	if (status == AUT_OK && effects != 0 && api->engine != NULL)
 		aut_engine_wake(api->engine, effects);
+	/* the engine tells of what it did itself; this was done here */
+	if (status == AUT_OK && (request->route->flags & AUT_ROUTE_NEWS) != 0)
+		aut__api_follow_news(api, &request->id);
 	request_free(request);
 }
 
@@ -349,7 +352,7 @@ aut_api_set_engine(aut_api *api, aut_engine *engine)
 	if (api->engine != NULL)
 	{
 		aut__api_follow_engine(api, false);
-		aut_engine_on_news(api->engine, NULL, NULL);
+		aut_engine_on_news(api->engine, NULL, api);
 	}
 	api->engine = engine;
 	if (engine != NULL)

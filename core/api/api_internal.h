@@ -56,7 +56,8 @@ enum
 	AUT_ROUTE_AUTH = 1,     /* needs an identity with view_automations */
 	AUT_ROUTE_ADDITION = 2, /* ours, not of the contract */
 	AUT_ROUTE_ROOT = 4,     /* also without the prefix */
-	AUT_ROUTE_PAGE = 8      /* takes limit and offset */
+	AUT_ROUTE_PAGE = 8,     /* takes limit and offset */
+	AUT_ROUTE_NEWS = 16     /* changes the run it names: its followers want to know */
 };
 
 typedef struct aut_api_route

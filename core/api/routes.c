@@ -18,6 +18,7 @@
 #define AUTH AUT_ROUTE_AUTH
 #define MORE (AUT_ROUTE_AUTH | AUT_ROUTE_ADDITION)
 #define PAGE (AUT_ROUTE_AUTH | AUT_ROUTE_PAGE)
+#define NEWS (AUT_ROUTE_AUTH | AUT_ROUTE_NEWS)
 
 static const aut_api_route routes[] = {
 	/* service: no authentication, also without the prefix */
@@ -51,11 +52,11 @@ static const aut_api_route routes[] = {
 	{"GET", "/v1/{automation_id}/runs", PAGE, "V", 200, NULL, aut__api_run_list, NULL, NULL},
 
 	/* runs */
-	{"POST", "/v1/runs/{run_id}/complete", AUTH, "O", 200, aut__api_body_begin, aut__api_run_complete,
+	{"POST", "/v1/runs/{run_id}/complete", NEWS, "O", 200, aut__api_body_begin, aut__api_run_complete,
 	 NULL, NULL},
-	{"POST", "/v1/runs/{run_id}/phase", AUTH, "O", 200, aut__api_body_begin, aut__api_run_phase, NULL,
+	{"POST", "/v1/runs/{run_id}/phase", NEWS, "O", 200, aut__api_body_begin, aut__api_run_phase, NULL,
 	 NULL},
-	{"POST", "/v1/runs/{run_id}/cancel", AUTH, "A", 200, NULL, aut__api_run_cancel, NULL, NULL},
+	{"POST", "/v1/runs/{run_id}/cancel", NEWS, "A", 200, NULL, aut__api_run_cancel, NULL, NULL},
 	{"GET", "/v1/runs/{run_id}", MORE, "V", 200, NULL, aut__api_run_get, NULL, NULL},
 	{"GET", "/v1/runs/{run_id}/logs", MORE, "V", 200, aut__api_logs_begin, aut__api_logs,
 	 aut__api_logs_answer, NULL},
