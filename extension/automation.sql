@@ -224,7 +224,7 @@ CREATE FUNCTION automation.pause(name text)
 RETURNS void
 LANGUAGE c VOLATILE STRICT PARALLEL UNSAFE
 AS 'MODULE_PATHNAME', 'automation_pause';
-COMMENT ON FUNCTION automation.pause(text) IS 'Keep an automation from firing. Its waiting runs are skipped; it can still be triggered by hand.';
+COMMENT ON FUNCTION automation.pause(text) IS 'Keep an automation from firing. Scheduled runs that wait are skipped; it can still be triggered by hand.';
 REVOKE ALL ON FUNCTION automation.pause(text) FROM PUBLIC;
 
 CREATE FUNCTION automation.resume(name text)

@@ -17,6 +17,7 @@ PG_FUNCTION_INFO_V1(automation_drop);
 PG_FUNCTION_INFO_V1(automation_upload);
 
 #define SCRIPT_NAME "script" /* of the one file in a script's tarball */
+#define UPLOAD_NAME "code"   /* of uploads made here; a bad name of the automation is told as such */
 
 /* What an automation is made of, from the arguments of create and alter; null members are not given. */
 typedef struct definition
@@ -116,7 +117,6 @@ keep_code(aut__door *door, const definition *given)
 	size_t len = 0;
 	json_t *upload = NULL;
 	const char *path;
-	const char *name = given->name != NULL ? given->name : door->automations.items[0].name;
 	aut_status status = AUT_OK;
 
 	if (given->script != NULL)
@@ -136,7 +136,7 @@ keep_code(aut__door *door, const definition *given)
 		status = aut_fail(&door->err, AUT_ELIMIT, "the tarball has %zu bytes, at most %d are kept here",
 						  len, AUT_UPLOAD_MAX);
 	if (status == AUT_OK)
-		status = aut_service_upload_create(&door->call, name, NULL, data, len, false, &upload,
+		status = aut_service_upload_create(&door->call, UPLOAD_NAME, NULL, data, len, false, &upload,
 										   &door->err);
 	if (status == AUT_OK)
 	{

@@ -61,6 +61,24 @@ schedule_of(aut__door *door, const char *name, char **out_expression, char **out
 	*out_zone = pstrdup(aut_json_string(trigger, "timezone"));
 }
 
+/* Does this text that is no valid expression look as if it were meant to be one?  Then the parser's
+ * error tells more than "no such automation". */
+static bool
+looks_like_cron(const char *text)
+{
+	int words = 0;
+	bool starred = false, only_cron = true;
+
+	for (const char *at = text; *at != '\0'; at++)
+	{
+		if (*at != ' ' && (at == text || at[-1] == ' '))
+			words++;
+		starred = starred || *at == '*' || *at == '?' || (*at >= '0' && *at <= '9');
+		only_cron = only_cron && ((*at & 0x80) == 0) && strchr("'\"_.:;!@$%&=+", *at) == NULL;
+	}
+	return words >= 5 && words <= 7 && starred && only_cron;
+}
+
 /* next_fires(schedule, timezone, n, after): schedule is an expression or the name of an automation */
 Datum
 automation_next_fires(PG_FUNCTION_ARGS)
@@ -82,8 +100,7 @@ automation_next_fires(PG_FUNCTION_ARGS)
 	InitMaterializedSRF(fcinfo, MAT_SRF_USE_EXPECTED_DESC);
 	if (aut_cron_parse(expression, strlen(expression), &cron, &no_cron) != AUT_OK)
 	{
-		/* A blank inside says that an expression was meant; its error tells more than "no such name". */
-		if (strchr(expression, ' ') != NULL && strspn(expression, "0123456789*/,-?LW# ") > 3)
+		if (looks_like_cron(expression))
 			ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE), errmsg("%s", no_cron.message)));
 		schedule_of(door, expression, &expression, &zone);
 		if (aut_cron_parse(expression, strlen(expression), &cron, &door->err) != AUT_OK)
