@@ -200,6 +200,23 @@ get_all(client *c, json_t **out, aut_error *err)
 	return status;
 }
 
+/* Does a name occur twice, so that commands want ids? */
+static bool
+names_repeat(const json_t *list)
+{
+	json_t *seen = json_object();
+	bool repeat = seen == NULL; /* not knowing it, show the ids */
+
+	for (size_t i = 0; !repeat && i < json_array_size(list); i++)
+	{
+		const char *name = client_json_text(json_array_get(list, i), "name", "");
+
+		repeat = json_object_get(seen, name) != NULL || !aut_json_set(seen, name, json_true());
+	}
+	json_decref(seen);
+	return repeat;
+}
+
 aut_status
 client_cmd_list(client *c, aut_error *err)
 {
@@ -210,10 +227,13 @@ client_cmd_list(client *c, aut_error *err)
 	client_table table;
 	json_t *reply = NULL;
 	const json_t *list;
-	aut_status status;
+	bool ids;
+	aut_status status = get_all(c, &reply, err);
 
-	client_table_init(&table, columns, sizeof columns / sizeof columns[0]);
-	status = get_all(c, &reply, err);
+	list = json_object_get(reply, "automations");
+	/* on a terminal a name is enough, and the row fits; a pipe gets everything */
+	ids = !c->out_terminal || names_repeat(list);
+	client_table_init(&table, columns, sizeof columns / sizeof columns[0] - (ids ? 0 : 1));
 	if (status != AUT_OK)
 		goto out;
 	if (c->args->json)
@@ -221,7 +241,6 @@ client_cmd_list(client *c, aut_error *err)
 		status = client_print_json(c, reply, err);
 		goto out;
 	}
-	list = json_object_get(reply, "automations");
 	if (json_array_size(list) == 0)
 		(void) fprintf(stderr, "no automations yet; make one with: automation create\n");
 	for (size_t i = 0; i < json_array_size(list); i++)
@@ -240,7 +259,8 @@ client_cmd_list(client *c, aut_error *err)
 						 client_when(c, client_json_time(one, "next_fire_at"), when));
 		client_table_add(&table, CLIENT_PLAIN,
 						 client_when(c, client_json_time(one, "last_triggered_at"), when));
-		client_table_add(&table, CLIENT_DIM, aut_json_string(one, "id"));
+		if (ids)
+			client_table_add(&table, CLIENT_DIM, aut_json_string(one, "id"));
 	}
 	if (table.cell_count > 0 || table.status != AUT_OK)
 		status = client_table_print(c, &table, err);

@@ -135,7 +135,7 @@ class Daemon:
             timeout=120,
             env=clean_environment(**(env or {})),
         )
-        assert done.returncode == code, f"exit {done.returncode}: {done.stdout!r} {done.stderr!r}\n{self.log()[-3000:]}"
+        assert done.returncode == code, f"exit {done.returncode}: {done.stdout!r} {done.stderr!r}\n{self.log()[-1000:]}"
         return done
 
     def json(self, command, *args, **more):
