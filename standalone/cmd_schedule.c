@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * standalone/cmd_schedule.c - `automation next`: when does a schedule fire? - and `automation eval`:
- * the same questions in bulk, one JSON object a line, for tests and scripts.
+ * standalone/cmd_schedule.c - `automation next`: when does a schedule fire? - and `automation
+ * eval`: the same questions in bulk, one JSON object a line, for tests and scripts.
  *
  * Reads arguments and standard input, asks core/schedule, prints.  Keeps nothing.  A question that
  * cannot be answered ends `next` with status 1; in `eval` it gives a line that says so and the next
@@ -15,8 +15,8 @@
 
 #include "automation/schedule.h"
 
-#define COUNT_DEFAULT 5
-#define COUNT_MAX 1000
+#define COUNT_DEFAULT  5
+#define COUNT_MAX      1000
 #define LINE_BYTES_MAX ((size_t) 1 << 20)
 
 /* ---- next: arguments ----------------------------------------------------------------------- */
@@ -39,11 +39,12 @@ usage_error(const char *command, const char *what, const char *argument)
 }
 
 /*
- * Is argv[*at] the option `name` (or `letter`)?  Then *out_value is its value, from "--name=value" or
- * the next argument (NULL when there is none), and *at stands on the last argument used.
+ * Is argv[*at] the option `name` (or `letter`)?  Then *out_value is its value, from "--name=value"
+ * or the next argument (NULL when there is none), and *at stands on the last argument used.
  */
 static bool
-take_option(int argc, char **argv, int *at, const char *name, const char *letter, const char **out_value)
+take_option(int argc, char **argv, int *at, const char *name, const char *letter,
+			const char **out_value)
 {
 	const char *argument = argv[*at];
 	size_t len = strlen(name);
@@ -88,9 +89,9 @@ next_parse(int argc, char **argv, struct next_args *out)
 		else if (out->expr == NULL)
 			out->expr = argv[i];
 		else
-			return usage_error(argv[0],
-							   "one expression is expected, in quotes ('0 9 * * *'); did not expect",
-							   argv[i]);
+			return usage_error(
+				argv[0], "one expression is expected, in quotes ('0 9 * * *'); did not expect",
+				argv[i]);
 		if (value == NULL)
 			return usage_error(argv[0], "a value is missing behind", argv[i]);
 	}
@@ -136,8 +137,8 @@ static const char *
 offset_text(int32_t offset_s, char out[TEXT_MAX])
 {
 	int32_t abs_s = offset_s < 0 ? -offset_s : offset_s;
-	int written = snprintf(out, TEXT_MAX, "%c%02d:%02d", offset_s < 0 ? '-' : '+', (int) (abs_s / 3600),
-						   (int) (abs_s / 60 % 60));
+	int written = snprintf(out, TEXT_MAX, "%c%02d:%02d", offset_s < 0 ? '-' : '+',
+						   (int) (abs_s / 3600), (int) (abs_s / 60 % 60));
 
 	if (abs_s % 60 != 0 && written > 0)
 		(void) snprintf(out + written, TEXT_MAX - (size_t) written, ":%02d", (int) (abs_s % 60));
@@ -194,7 +195,8 @@ mark_text(const struct fire *fire, char out[MARK_MAX])
 }
 
 static void
-fire_init(struct fire *fire, const aut_cron *cron, const aut_tz *tz, int64_t time_us, int64_t before_us)
+fire_init(struct fire *fire, const aut_cron *cron, const aut_tz *tz, int64_t time_us,
+		  int64_t before_us)
 {
 	int32_t offset_before;
 
@@ -245,7 +247,8 @@ fire_json(const struct fire *fire)
 	char text[TEXT_MAX];
 	char mark[MARK_MAX];
 	bool done = aut_json_set(object, "utc", aut_json_time(fire->time_us)) &&
-				aut_json_set(object, "local", json_string(wall_text(fire->named_s + fire->shift_s, text))) &&
+				aut_json_set(object, "local",
+							 json_string(wall_text(fire->named_s + fire->shift_s, text))) &&
 				aut_json_set(object, "offset", json_string(offset_text(fire->offset_s, text))) &&
 				aut_json_set(object, "abbreviation", aut_json_text_or_null(fire->abbr)) &&
 				aut_json_set(object, "dst", json_boolean(fire->dst)) &&
@@ -276,8 +279,8 @@ print_line(const json_t *value, aut_error *err)
 }
 
 static aut_status
-next_fires(const struct next_args *args, const aut_cron *cron, const aut_tz *tz, int64_t after, json_t *fires,
-		   aut_error *err)
+next_fires(const struct next_args *args, const aut_cron *cron, const aut_tz *tz, int64_t after,
+		   json_t *fires, aut_error *err)
 {
 	int64_t last = after;
 
@@ -344,7 +347,8 @@ finish(const char *command, int result)
 {
 	if (fflush(stdout) == 0 && ferror(stdout) == 0)
 		return result;
-	(void) fprintf(stderr, "automation: %s: cannot write the answer: %s\n", command, strerror(errno));
+	(void) fprintf(stderr, "automation: %s: cannot write the answer: %s\n", command,
+				   strerror(errno));
 	return AUT_COMMAND_FAILED;
 }
 
@@ -367,7 +371,7 @@ aut_cmd_next(int argc, char **argv)
 
 /* ---- eval ---------------------------------------------------------------------------------- */
 
-/* Fill `answer` for a question. AUT_EINVAL and AUT_EBADREQ become an answer; others end the command. */
+/* Fill `answer` for a question.  AUT_EBADREQ becomes an answer; others end the command. */
 typedef aut_status eval_answer(const json_t *question, json_t *answer, aut_error *err);
 
 static aut_status
@@ -414,8 +418,8 @@ want_time(const json_t *question, const char *key, int64_t *out, aut_error *err)
 }
 
 /*
- * The schedule of a question.  When it is refused, the refusal is put into the answer and *out_refused
- * is true.
+ * The schedule of a question.  When it is refused, the refusal is put into the answer and
+ * *out_refused is true.
  */
 static aut_status
 want_schedule(const json_t *question, json_t *answer, aut_cron *out_cron, const aut_tz **out_tz,
@@ -509,8 +513,8 @@ eval_cron_due(const json_t *question, json_t *answer, aut_error *err)
 	return AUT_OK;
 }
 
-/* One line without its newline; false at the end of input.  A line beyond the limit is read to its end
- * and reported by the buffer's status. */
+/* One line without its newline; false at the end of input.  A line beyond the limit is read to its
+ * end and reported by the buffer's status. */
 static bool
 read_line(aut_buf *line)
 {
@@ -601,7 +605,8 @@ aut_cmd_eval(int argc, char **argv)
 			}
 		}
 		if (!known)
-			return usage_error(argv[0], "expected cron or cron-due, and --jsonl; did not expect", argv[i]);
+			return usage_error(argv[0], "expected cron or cron-due, and --jsonl; did not expect",
+							   argv[i]);
 	}
 	if (answer == NULL || !jsonl)
 		return usage_error(argv[0], "expected: eval cron --jsonl, or eval cron-due --jsonl", NULL);
@@ -620,7 +625,8 @@ aut_cmd_eval(int argc, char **argv)
 		(void) fprintf(stderr, "automation: %s: %s\n", argv[0], err.message);
 	else if (ferror(stdin) != 0)
 	{
-		(void) fprintf(stderr, "automation: %s: cannot read the questions: %s\n", argv[0], strerror(errno));
+		(void) fprintf(stderr, "automation: %s: cannot read the questions: %s\n", argv[0],
+					   strerror(errno));
 		status = AUT_EIO;
 	}
 	return finish(argv[0], status == AUT_OK ? AUT_COMMAND_OK : AUT_COMMAND_FAILED);
@@ -632,7 +638,8 @@ const aut_command aut_schedule_commands[] = {
 	{"next", "show when a cron expression fires next",
 	 "usage: automation next EXPR [--tz ZONE] [--after TIME] [-n COUNT] [--json]\n"
 	 "\n"
-	 "Prints the next fire times of a cron expression: local time, offset, abbreviation, UTC, and a\n"
+	 "Prints the next fire times of a cron expression: local time, offset, abbreviation, UTC, and "
+	 "a\n"
 	 "remark where a change of the clock matters.  Needs no running daemon.\n"
 	 "\n"
 	 "  EXPR             in quotes, like '30 2 * * 1-5'; see docs/schedule.md for the dialect\n"
@@ -649,12 +656,15 @@ const aut_command aut_schedule_commands[] = {
 	 "\n"
 	 "Reads one JSON object a line from standard input and writes one with the answer.\n"
 	 "\n"
-	 "  cron       {\"id\", \"expr\", \"tz\", \"after\"} -> \"next\" (five; fewer with \"end\": true) and\n"
+	 "  cron       {\"id\", \"expr\", \"tz\", \"after\"} -> \"next\" (five; fewer with \"end\": "
+	 "true) and\n"
 	 "             \"prev\", or \"nondeterministic\": true\n"
-	 "  cron-due   {\"id\", \"expr\", \"tz\", \"now\", \"last_triggered\", \"created\"} -> \"due\", and\n"
+	 "  cron-due   {\"id\", \"expr\", \"tz\", \"now\", \"last_triggered\", \"created\"} -> "
+	 "\"due\", and\n"
 	 "             \"no_prev\": true when no earlier fire exists\n"
 	 "\n"
-	 "A refused question is answered with \"error\": true, \"reason\" (invalid, never_fires, timezone,\n"
+	 "A refused question is answered with \"error\": true, \"reason\" (invalid, never_fires, "
+	 "timezone,\n"
 	 "malformed) and \"message\".\n"
 	 "\n"
 	 "Exit status: 0 all lines answered, 1 input or output failed, 2 wrong usage.\n",

@@ -3,8 +3,8 @@
  * core/base/alloc.c - the allocator of the process.
  *
  * Owns one static aut_allocator, set once at start (or by a test that wants the n-th allocation to
- * fail).  The only file in core that names malloc.  Every function answers NULL when memory is short;
- * none ends the process.  Not locked: one thread per process uses core.
+ * fail).  The only file in core that names malloc.  Every function answers NULL when memory is
+ * short; none ends the process.  Not locked: one thread per process uses core.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -42,7 +42,7 @@ aut_allocator_set(const aut_allocator *allocator)
 	current = allocator != NULL ? *allocator : system_allocator;
 }
 
-/* malloc(0) may answer NULL, which would look like "no memory"; so nothing of size 0 is ever asked. */
+/* malloc(0) may answer NULL, which would look like "no memory": never ask for size 0. */
 static size_t
 at_least_one(size_t size)
 {

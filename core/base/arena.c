@@ -2,10 +2,10 @@
 /*
  * core/base/arena.c - an arena: many small allocations that go in one call.
  *
- * A list of blocks, newest first; each allocation is cut from the newest one, and what does not fit
- * gets a block of its own.  Blocks never move, so pointers stay valid until aut_arena_done.  There is
- * no freeing of single pieces and no limit here: callers bound what they ask for (and can read
- * arena->total).
+ * A list of blocks, newest first; each allocation is cut from the newest one, and what does not
+ * fit gets a block of its own.  Blocks never move, so pointers stay valid until aut_arena_done.
+ * There is no freeing of single pieces and no limit here: callers bound what they ask for (and can
+ * read arena->total).
  */
 #include <stdalign.h>
 #include <string.h>

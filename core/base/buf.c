@@ -2,9 +2,9 @@
 /*
  * core/base/buf.c - a byte buffer that is born with its maximum size.
  *
- * Invariants: data is NULL or has cap bytes with len < cap and data[len] == 0; len <= max; a failure
- * sticks in status and an append that failed left the content as it was.  Grows by doubling, so a long
- * series of small appends is linear.
+ * Invariants: data is NULL or has cap bytes with len < cap and data[len] == 0; len <= max; a
+ * failure sticks in status and an append that failed left the content as it was.  Grows by
+ * doubling, so a long series of small appends is linear.
  */
 #include <stdio.h>
 #include <string.h>

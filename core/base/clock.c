@@ -2,8 +2,9 @@
 /*
  * core/base/clock.c - where time comes from, how it is written and read, and the calendar.
  *
- * Times are int64 microseconds since 1970-01-01 UTC on the proleptic Gregorian calendar, without leap
- * seconds.  Nothing here asks the C library about local time: zones are core/schedule's business.
+ * Times are int64 microseconds since 1970-01-01 UTC on the proleptic Gregorian calendar, without
+ * leap seconds.  Nothing here asks the C library about local time: zones are core/schedule's
+ * business.
  */
 #include <stdio.h>
 #include <string.h>
@@ -92,8 +93,8 @@ aut_clock_manual_advance(aut_clock_manual *manual, int64_t by_us)
 }
 
 /*
- * The calendar.  Both functions count years from March, so that the leap day is the last of its year,
- * and eras of 400 years (146097 days), after which the calendar repeats.
+ * The calendar.  Both functions count years from March, so that the leap day is the last of its
+ * year, and eras of 400 years (146097 days), after which the calendar repeats.
  */
 int64_t
 aut_days_from_civil(int64_t year, int month, int day)
@@ -151,15 +152,15 @@ aut_time_format(int64_t time_us, char out[AUT_TIME_TEXT_MAX])
 	second = (int) (rest / AUT_US_PER_S);
 	fraction = (int) (rest % AUT_US_PER_S);
 	if (fraction != 0)
-		(void) snprintf(out, AUT_TIME_TEXT_MAX, "%04d-%02d-%02dT%02d:%02d:%02d.%06dZ", (int) year, month,
-						day, second / 3600, second / 60 % 60, second % 60, fraction);
+		(void) snprintf(out, AUT_TIME_TEXT_MAX, "%04d-%02d-%02dT%02d:%02d:%02d.%06dZ", (int) year,
+						month, day, second / 3600, second / 60 % 60, second % 60, fraction);
 	else
 		(void) snprintf(out, AUT_TIME_TEXT_MAX, "%04d-%02d-%02dT%02d:%02d:%02dZ", (int) year, month,
 						day, second / 3600, second / 60 % 60, second % 60);
 	return out;
 }
 
-/* A reading position in a text; take_* move it on and answer false when the text is something else. */
+/* A reading position; take_* move it on, and answer false when something else stands there. */
 struct cursor
 {
 	const char *at;
@@ -265,11 +266,12 @@ aut_time_parse(const char *text, int64_t *out_time_us, aut_error *err)
 		!take_number(&in, 2, 0, 59, &minute) || !take_char(&in, ':') ||
 		!take_number(&in, 2, 0, 59, &second) || !take_fraction(&in, &fraction) ||
 		!take_offset(&in, &offset_s) || *in.at != '\0')
-		return aut_fail(err, AUT_EINVAL,
-						"not a time: \"%.60s\" (expected like 2026-07-01T12:34:56Z; wrong at character %td)",
-						text, in.at - text + 1);
+		return aut_fail(
+			err, AUT_EINVAL,
+			"not a time: \"%.60s\" (expected like 2026-07-01T12:34:56Z; wrong at character %td)",
+			text, in.at - text + 1);
 	days = aut_days_from_civil(year, month, day);
-	*out_time_us =
-		days * US_PER_DAY + (hour * 3600 + minute * 60 + second - offset_s) * AUT_US_PER_S + fraction;
+	*out_time_us = days * US_PER_DAY +
+				   (hour * 3600 + minute * 60 + second - offset_s) * AUT_US_PER_S + fraction;
 	return AUT_OK;
 }

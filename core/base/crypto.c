@@ -2,8 +2,8 @@
 /*
  * core/base/crypto.c - random bytes from the kernel, SHA-256, hex, comparison in constant time.
  *
- * Randomness comes straight from getrandom(2): no state of ours that a fork could copy.  Blocks only
- * in the first seconds of a machine's life, until the kernel's pool is ready.
+ * Randomness comes straight from getrandom(2): no state of ours that a fork could copy.  Blocks
+ * only in the first seconds of a machine's life, until the kernel's pool is ready.
  */
 #include <errno.h>
 #include <sys/random.h>

@@ -2,19 +2,19 @@
 /*
  * core/base/json.c - the few things every room does with JSON, over jansson.
  *
- * Parsing refuses what nests deeper than AUT_JSON_DEPTH_MAX with a flat scan, before jansson recurses
- * (a stack inside PostgreSQL is small).  Other refusals are jansson's: integers over 64 bits, numbers
- * that overflow, NUL in keys and texts, lone surrogates, invalid UTF-8, anything behind the document.
- * Texts made here come from the process's allocator; values come from jansson's, which this file
- * never sets.
+ * Parsing refuses what nests deeper than AUT_JSON_DEPTH_MAX with a flat scan, before jansson
+ * recurses (a stack inside PostgreSQL is small).  Other refusals are jansson's: integers over 64
+ * bits, numbers that overflow, NUL in keys and texts, lone surrogates, invalid UTF-8, anything
+ * behind the document. Texts made here come from the process's allocator; values come from
+ * jansson's, which this file never sets.
  */
 #include <string.h>
 
 #include "automation/base.h"
 
 /*
- * Where the document first nests too deeply, or -1.  Knows strings and brackets only; whatever else is
- * wrong is found by the parser, which sees the same bytes.
+ * Where the document first nests too deeply, or -1.  Knows strings and brackets only; whatever
+ * else is wrong is found by the parser, which sees the same bytes.
  */
 static ptrdiff_t
 too_deep_at(const char *text, size_t len)
@@ -47,9 +47,9 @@ too_deep_at(const char *text, size_t len)
 }
 
 /*
- * Did jansson fail for want of memory?  It says so in three ways: by its code, by no message at all,
- * and, when the copy of a string cannot be allocated, by complaining of a well-formed string where one
- * is welcome (a string that is really malformed gets a message of its own).
+ * Did jansson fail for want of memory?  It says so in three ways: by its code, by no message at
+ * all, and, when the copy of a string cannot be allocated, by complaining of a well-formed string
+ * where one is welcome (a string that is really malformed gets a message of its own).
  */
 static bool
 failed_for_memory(const json_error_t *story)
@@ -58,7 +58,8 @@ failed_for_memory(const json_error_t *story)
 	static const char key[] = "string or '}' expected near '\"";
 
 	return json_error_code(story) == json_error_out_of_memory || story->text[0] == '\0' ||
-		   strncmp(story->text, value, sizeof value - 1) == 0 || strncmp(story->text, key, sizeof key - 1) == 0;
+		   strncmp(story->text, value, sizeof value - 1) == 0 ||
+		   strncmp(story->text, key, sizeof key - 1) == 0;
 }
 
 aut_status
@@ -72,15 +73,16 @@ aut_json_parse(const char *text, size_t len, json_t **out, aut_error *err)
 		return aut_fail(err, AUT_EBADREQ, "invalid JSON: the document is empty");
 	deep = too_deep_at(text, len);
 	if (deep >= 0)
-		return aut_fail(err, AUT_EBADREQ, "invalid JSON: nested more than %d levels deep at byte %td",
+		return aut_fail(err, AUT_EBADREQ,
+						"invalid JSON: nested more than %d levels deep at byte %td",
 						AUT_JSON_DEPTH_MAX, deep + 1);
 	memset(&story, 0, sizeof story);
 	value = json_loadb(text, len, JSON_DECODE_ANY, &story);
 	if (value == NULL && failed_for_memory(&story))
 		return aut_fail(err, AUT_ENOMEM, "out of memory while reading JSON of %zu bytes", len);
 	if (value == NULL)
-		return aut_fail(err, AUT_EBADREQ, "invalid JSON: %s at line %d, column %d", story.text, story.line,
-						story.column);
+		return aut_fail(err, AUT_EBADREQ, "invalid JSON: %s at line %d, column %d", story.text,
+						story.line, story.column);
 	*out = value;
 	return AUT_OK;
 }

@@ -25,17 +25,15 @@ struct kind
 	bool may_retry;
 };
 
-static const struct kind kinds[] = {
-	{AUT_OK, "OK", "success", "00000", 200, false},
-#define KIND(name, number, text, sqlstate, http, retry)                                             \
+static const struct kind kinds[] = {{AUT_OK, "OK", "success", "00000", 200, false},
+#define KIND(name, number, text, sqlstate, http, retry)                                            \
 	{AUT_##name, #name, text, sqlstate, http, retry},
-	AUT_STATUS_MAP(KIND)
+									AUT_STATUS_MAP(KIND)
 #undef KIND
 };
 
-/* A code outside the list is a mistake of ours and is answered as such, never with a wild pointer. */
-static const struct kind unknown = {
-	AUT_EINTERNAL, "UNKNOWN", "unknown error", "XX000", 500, false};
+/* A code outside the list is a mistake of ours and is answered as such. */
+static const struct kind unknown = {AUT_EINTERNAL, "UNKNOWN", "unknown error", "XX000", 500, false};
 
 static const struct kind *
 kind_of(aut_status code)

@@ -2,9 +2,9 @@
 /*
  * core/base/text.c - UTF-8 checks, quoting for a shell, percent-encoding, whole numbers.
  *
- * Pure functions over byte ranges.  UTF-8 is the strict one of RFC 3629: no surrogates, nothing above
- * U+10FFFF, no overlong forms - the same as jansson and PostgreSQL take, so that a text accepted here
- * is accepted there.
+ * Pure functions over byte ranges.  UTF-8 is the strict one of RFC 3629: no surrogates, nothing
+ * above U+10FFFF, no overlong forms - the same as jansson and PostgreSQL take, so that a text
+ * accepted here is accepted there.
  */
 #include <string.h>
 

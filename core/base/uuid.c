@@ -2,9 +2,10 @@
 /*
  * core/base/uuid.c - making, writing and reading UUIDs (RFC 9562).
  *
- * Owns one piece of state: the time and counter of the last version 7 made in this process, so that
- * such ids strictly increase even within a millisecond or when the wall clock goes back.  After a fork
- * both processes go on from the same counter; the 52 fresh random bits of each id keep them apart.
+ * Owns one piece of state: the time and counter of the last version 7 made in this process, so
+ * that such ids strictly increase even within a millisecond or when the wall clock goes back.
+ * After a fork both processes go on from the same counter; the 52 fresh random bits of each id
+ * keep them apart.
  */
 #include <string.h>
 
@@ -13,8 +14,8 @@
 #include "automation/base.h"
 
 const aut_uuid AUT_UUID_NIL = {{0}};
-const aut_uuid AUT_UUID_NAMESPACE_DNS = {{0x6b, 0xa7, 0xb8, 0x10, 0x9d, 0xad, 0x11, 0xd1, 0x80, 0xb4,
-										  0x00, 0xc0, 0x4f, 0xd4, 0x30, 0xc8}};
+const aut_uuid AUT_UUID_NAMESPACE_DNS = {{0x6b, 0xa7, 0xb8, 0x10, 0x9d, 0xad, 0x11, 0xd1, 0x80,
+										  0xb4, 0x00, 0xc0, 0x4f, 0xd4, 0x30, 0xc8}};
 
 static void
 set_version(aut_uuid *uuid, unsigned version)
@@ -38,10 +39,10 @@ aut_uuid_v4(aut_uuid *out, aut_error *err)
 }
 
 /*
- * Layout: 48 bits of Unix milliseconds, version, 12 + 10 bits of counter, 52 random bits (the variant
- * lies between the two parts of the counter).  A new millisecond starts the counter at a random value
- * below half of its range; the same millisecond (or an earlier one: the clock went back) counts on, and
- * a counter that is used up borrows the next millisecond.
+ * Layout: 48 bits of Unix milliseconds, version, 12 + 10 bits of counter, 52 random bits (the
+ * variant lies between the two parts of the counter).  A new millisecond starts the counter at a
+ * random value below half of its range; the same millisecond (or an earlier one: the clock went
+ * back) counts on, and a counter that is used up borrows the next millisecond.
  */
 #define COUNTER_BITS 22
 
@@ -76,9 +77,9 @@ aut_uuid_v7(int64_t now_us, aut_uuid *out, aut_error *err)
 	last_counter = counter;
 	for (int i = 0; i < 6; i++)
 		out->bytes[i] = (uint8_t) (ms >> (40 - 8 * i));
-	out->bytes[6] = (uint8_t) (counter >> 18);        /* top 4 of the counter's 22 bits */
-	out->bytes[7] = (uint8_t) (counter >> 10);        /* next 8 */
-	out->bytes[8] = (uint8_t) (counter >> 4 & 0x3f);  /* next 6, below the variant */
+	out->bytes[6] = (uint8_t) (counter >> 18);       /* top 4 of the counter's 22 bits */
+	out->bytes[7] = (uint8_t) (counter >> 10);       /* next 8 */
+	out->bytes[8] = (uint8_t) (counter >> 4 & 0x3f); /* next 6, below the variant */
 	out->bytes[9] = (uint8_t) ((counter & 0x0f) << 4 | (random[3] & 0x0f)); /* last 4 */
 	memcpy(out->bytes + 10, random + 4, 6);
 	set_version(out, 7);
@@ -137,7 +138,8 @@ hex_value(char c)
 }
 
 /*
- * Python's uuid.UUID removes "urn:" and "uuid:", strips braces at both ends, drops every dash and wants
+ * Python's uuid.UUID removes "urn:" and "uuid:", strips braces at both ends, drops every dash and
+ * wants
  * 32 hex digits of the rest.  So dashes may stand anywhere: kept, for the same ids must be found.
  */
 bool

@@ -2,11 +2,12 @@
 /*
  * core/schedule/cron.c - from the text of a cron expression to an aut_cron.
  *
- * The dialect, in short (docs/schedule.md tells it to users): five fields, a sixth is seconds and a
- * seventh years; lists, ranges that may wrap, steps, names; L, Ld, d#n, nW; R for a random value; the
- * @aliases.  It follows what the reference accepts to the letter, oddities included, because schedules
- * written for it must mean the same here:
- *   - an equal range (5-5, jan-jan) is the whole field, but n/step at the end of the field is n alone;
+ * The dialect, in short (docs/schedule.md tells it to users): five fields, a sixth is seconds and
+ * a seventh years; lists, ranges that may wrap, steps, names; L, Ld, d#n, nW; R for a random
+ * value; the @aliases.  It follows what the reference accepts, oddities included, because
+ * schedules written for it must mean the same here (one exception: see parse_value's range check,
+ * which refuses a range that ends below its field, like sep-0):
+ *   - an equal range (5-5, jan-jan) is the whole field, but n/step at its end is n alone;
  *   - a wrapping range with a step goes on after the wrap a little off (see add_wrapped);
  *   - a full list of days counts as '*' only when the other day field contains a '*'.
  *
@@ -81,7 +82,7 @@ span_has(struct span span, char c)
 	return span.len != 0 && memchr(span.at, c, span.len) != NULL;
 }
 
-/* Split at the first c: *span keeps what is before, the rest is returned; false when there is no c. */
+/* Split at the first c: *span keeps what is before it; false when there is no c. */
 static bool
 span_split(struct span *span, char c, struct span *out_rest)
 {
@@ -127,9 +128,9 @@ refuse(struct parser *p, const char *fmt, ...)
 	va_start(args, fmt);
 	(void) vsnprintf(why, sizeof why, fmt, args);
 	va_end(args);
-	return aut_fail(p->err, AUT_EINVAL, "invalid cron expression: %s field \"%.*s%s\": %s", p->spec->name,
-					(int) (p->text.len < QUOTE_MAX ? p->text.len : QUOTE_MAX), p->text.at,
-					p->text.len > QUOTE_MAX ? "..." : "", why);
+	return aut_fail(p->err, AUT_EINVAL, "invalid cron expression: %s field \"%.*s%s\": %s",
+					p->spec->name, (int) (p->text.len < QUOTE_MAX ? p->text.len : QUOTE_MAX),
+					p->text.at, p->text.len > QUOTE_MAX ? "..." : "", why);
 }
 
 static aut_status
@@ -147,8 +148,9 @@ refuse_value(struct parser *p, struct span value)
 	if (value.at[0] == 'h')
 		return refuse(p, "hashed values (H) are not supported, expected %s", p->spec->expected);
 	if (p->field == AUT_CRON_DOW && value.at[value.len - 1] == 'l')
-		return refuse(p, "\"%.*s\" is not understood; the last weekday of a month is written L5, not 5L",
-					  quote, value.at);
+		return refuse(
+			p, "\"%.*s\" is not understood; the last weekday of a month is written L5, not 5L",
+			quote, value.at);
 	return refuse(p, "\"%.*s\" is not understood, expected %s", quote, value.at, p->spec->expected);
 }
 
@@ -216,9 +218,10 @@ add_steps(struct values *values, int from, int to, int step)
 }
 
 /*
- * A wrapping range: from `low` to the end of the field, then from its beginning to `high`.  In steps,
- * the second part does not continue the count of the first exactly: where the step crosses the end, it
- * begins one later than arithmetic would have it (50-10/7 is 50, 57, 5).  That is the reference's way.
+ * A wrapping range: from `low` to the end of the field, then from its beginning to `high`.  In
+ * steps, the second part does not continue the count of the first exactly: where the step crosses
+ * the end, it begins one later than arithmetic would have it (50-10/7 is 50, 57, 5).  That is the
+ * reference's way.
  */
 static void
 add_wrapped(struct values *values, int size, int low, int high, int step)
@@ -263,8 +266,8 @@ parse_nth(struct parser *p, struct span days, struct span nth_text)
 	if (span_split(&days, '-', &high_text))
 	{
 		/* of ranges only those by name are taken */
-		if (span_number(days, &low) || span_number(high_text, &high) || !parse_value(p, days, &low) ||
-			!parse_value(p, high_text, &high))
+		if (span_number(days, &low) || span_number(high_text, &high) ||
+			!parse_value(p, days, &low) || !parse_value(p, high_text, &high))
 			return refuse(p, "a range before # takes names, like mon-wed#2");
 		add_range(p, &chosen, low, high, 1);
 	}
@@ -414,7 +417,8 @@ parse_random(struct parser *p)
 	{
 		part = rest;
 		if (rest.at[0] != '/')
-			return refuse(p, "a random value is written R, R/n, R(a-b) or R(a-b)/n, and not in a list");
+			return refuse(
+				p, "a random value is written R, R/n, R(a-b) or R(a-b)/n, and not in a list");
 		part.at++;
 		part.len--;
 		if (!span_number(part, &step) || step == 0)
@@ -528,9 +532,9 @@ parse_field(struct parser *p, aut_cron_field field, struct span text)
 }
 
 /*
- * What depends on both day fields.  A list that names every day is as good as '*', but only when the
- * other field contains a '*': otherwise it stays a restriction, and by the OR of the two it makes the
- * schedule daily (0 0 5 * 0-6).
+ * What depends on both day fields.  A list that names every day is as good as '*', but only when
+ * the other field contains a '*': otherwise it stays a restriction, and by the OR of the two it
+ * makes the schedule daily (0 0 5 * 0-6).
  */
 static aut_status
 settle_days(struct parser *p, struct span dom_text, struct span dow_text)
@@ -545,7 +549,7 @@ settle_days(struct parser *p, struct span dom_text, struct span dow_text)
 		if (cron->dow_nth[day] != 0)
 			special |= (uint8_t) (1u << day);
 	}
-	/* plain days beside special ones are an error, unless the list has seven entries, a '*' counted */
+	/* plain days beside special ones are wrong, unless the list has seven entries, '*' counted */
 	if (cron->dow_special && (cron->dow & ~special) != 0 &&
 		values_count(&dow) + (cron->dow_star ? 1 : 0) != 7)
 	{
@@ -557,7 +561,8 @@ settle_days(struct parser *p, struct span dom_text, struct span dow_text)
 	if (values_count(&dom) + (cron->dom_last ? 1 : 0) == 31 && span_has(dow_text, '*') &&
 		(cron->random & 1u << AUT_CRON_DOM) == 0)
 		cron->dom_star = true;
-	if (values_count(&dow) == 7 && span_has(dom_text, '*') && (cron->random & 1u << AUT_CRON_DOW) == 0)
+	if (values_count(&dow) == 7 && span_has(dom_text, '*') &&
+		(cron->random & 1u << AUT_CRON_DOW) == 0)
 		cron->dow_star = true;
 	return AUT_OK;
 }
@@ -569,8 +574,8 @@ static const struct
 	const char *name;
 	const char *fields;
 } aliases[] = {
-	{"@yearly", "0 0 1 1 *"},  {"@annually", "0 0 1 1 *"}, {"@monthly", "0 0 1 * *"},
-	{"@weekly", "0 0 * * 0"},  {"@daily", "0 0 * * *"},    {"@midnight", "0 0 * * *"},
+	{"@yearly", "0 0 1 1 *"}, {"@annually", "0 0 1 1 *"}, {"@monthly", "0 0 1 * *"},
+	{"@weekly", "0 0 * * 0"}, {"@daily", "0 0 * * *"},    {"@midnight", "0 0 * * *"},
 	{"@hourly", "0 * * * *"},
 };
 
@@ -580,7 +585,7 @@ is_blank(char c)
 	return c == ' ' || (c >= '\t' && c <= '\r');
 }
 
-/* Lower-case ASCII copy; a byte that is neither printable ASCII nor a blank is refused by position. */
+/* Lower-case copy; a byte that is neither printable ASCII nor a blank is refused. */
 static aut_status
 copy_lower(const char *text, size_t len, char *out, aut_error *err)
 {
@@ -590,7 +595,8 @@ copy_lower(const char *text, size_t len, char *out, aut_error *err)
 
 		if (!is_blank(c) && (c < ' ' || c > '~'))
 			return aut_fail(err, AUT_EINVAL,
-							"invalid cron expression: byte %zu is not a printable ASCII character", i + 1);
+							"invalid cron expression: byte %zu is not a printable ASCII character",
+							i + 1);
 		out[i] = c >= 'A' && c <= 'Z' ? (char) (c - 'A' + 'a') : c;
 	}
 	out[len] = '\0';
@@ -637,7 +643,8 @@ aut_cron_parse(const char *text, size_t len, aut_cron *out, aut_error *err)
 	if (text == NULL || len == 0)
 		return aut_fail(err, AUT_EINVAL, "invalid cron expression: it is empty");
 	if (len > AUT_CRON_TEXT_MAX)
-		return aut_fail(err, AUT_EINVAL, "invalid cron expression: longer than %d bytes", AUT_CRON_TEXT_MAX);
+		return aut_fail(err, AUT_EINVAL, "invalid cron expression: longer than %d bytes",
+						AUT_CRON_TEXT_MAX);
 	status = copy_lower(text, len, lower, err);
 	if (status != AUT_OK)
 		return status;
@@ -651,15 +658,17 @@ aut_cron_parse(const char *text, size_t len, aut_cron *out, aut_error *err)
 	}
 	count = split_fields(whole, fields, AUT_CRON_FIELDS);
 	if (count > 0 && fields[0].at[0] == '@')
-		return aut_fail(err, AUT_EINVAL,
-						"invalid cron expression: unknown alias \"%.*s\", expected @hourly, @daily, "
-						"@midnight, @weekly, @monthly, @yearly or @annually and nothing beside it",
-						(int) (fields[0].len < QUOTE_MAX ? fields[0].len : QUOTE_MAX), fields[0].at);
+		return aut_fail(
+			err, AUT_EINVAL,
+			"invalid cron expression: unknown alias \"%.*s\", expected @hourly, @daily, "
+			"@midnight, @weekly, @monthly, @yearly or @annually and nothing beside it",
+			(int) (fields[0].len < QUOTE_MAX ? fields[0].len : QUOTE_MAX), fields[0].at);
 	if (count < 5 || count > AUT_CRON_FIELDS)
-		return aut_fail(err, AUT_EINVAL,
-						"invalid cron expression: %d fields, expected 5 (minute hour day-of-month month "
-						"day-of-week), 6 (then seconds) or 7 (then years)",
-						count);
+		return aut_fail(
+			err, AUT_EINVAL,
+			"invalid cron expression: %d fields, expected 5 (minute hour day-of-month month "
+			"day-of-week), 6 (then seconds) or 7 (then years)",
+			count);
 	memset(&cron, 0, sizeof cron);
 	cron.second = 1; /* a schedule of five fields fires at second 0 of every year's minutes */
 	cron.year_star = true;

@@ -2,9 +2,9 @@
 /*
  * core/schedule/days.c - which local times does an expression name?
  *
- * The search walks years and months and never single days: for a month it makes one word whose bit d
- * says whether day d fires, and takes the next bit; hour, minute and second are bits already.  So the
- * longest search there is (50 years without a fire) looks at 600 months.
+ * The search walks years and months and never single days: for a month it makes one word whose bit
+ * d says whether day d fires, and takes the next bit; hour, minute and second are bits already.
+ * So the longest search there is (50 years without a fire) looks at 600 months.
  */
 #include "core/schedule/days.h"
 
@@ -35,9 +35,9 @@ bit_to(uint64_t bits, int to)
 
 struct month
 {
-	int64_t first;    /* its first day, since 1970 */
+	int64_t first; /* its first day, since 1970 */
 	int length;
-	int weekday;      /* of the first day, 0 = Sunday */
+	int weekday; /* of the first day, 0 = Sunday */
 };
 
 static void
@@ -99,8 +99,9 @@ nearest_day(int day, const struct month *month)
 }
 
 /*
- * Bits 1..31 of the days that fire.  When both day fields restrict, either suffices - but a special
- * weekday (#, Ld) then pushes the day of month out, and W the weekday; W and # together must both hold.
+ * Bits 1..31 of the days that fire.  When both day fields restrict, either suffices - but a
+ * special weekday (#, Ld) then pushes the day of month out, and W the weekday; W and # together
+ * must both hold.
  */
 static uint32_t
 month_days(const aut_cron *cron, aut__days_mode mode, const struct month *month)
@@ -314,7 +315,8 @@ aut__local_prev(const aut_cron *cron, aut__days_mode mode, int64_t low, int64_t 
 		for (day = bit_to(days, day); day >= 0; day = bit_to(days, day - 1))
 		{
 			int64_t midnight = (month.first + day - 1) * DAY;
-			int second = time_to(cron, last - midnight < DAY - 1 ? (int) (last - midnight) : (int) DAY - 1);
+			int second =
+				time_to(cron, last - midnight < DAY - 1 ? (int) (last - midnight) : (int) DAY - 1);
 
 			if (second >= 0)
 				return midnight + second >= low ? midnight + second : AUT__LOCAL_NONE;

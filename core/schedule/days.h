@@ -2,8 +2,8 @@
 /*
  * core/schedule/days.h - the calendar half of firing: local wall-clock times an expression names.
  *
- * No time zones here.  A local time is a number of seconds since 1970-01-01 00:00:00 on the wall clock,
- * as if every day had 86400 seconds and no clock were ever changed.
+ * No time zones here.  A local time is a number of seconds since 1970-01-01 00:00:00 on the wall
+ * clock, as if every day had 86400 seconds and no clock were ever changed.
  */
 #ifndef AUT_SCHEDULE_DAYS_H
 #define AUT_SCHEDULE_DAYS_H
@@ -13,8 +13,8 @@
 #define AUT__LOCAL_NONE INT64_MIN
 
 /*
- * How the two day fields are read.  What fires and what is accepted differ: with '#', 'Ld' or 'W' one
- * day field is ignored when both are given, but a pair that never falls on one day is refused.
+ * How the two day fields are read.  What fires and what is accepted differ: with '#', 'Ld' or 'W'
+ * one day field is ignored when both are given, but a pair that never falls on one day is refused.
  */
 typedef enum aut__days_mode
 {

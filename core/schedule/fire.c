@@ -2,24 +2,24 @@
 /*
  * core/schedule/fire.c - from local times to instants: the next fire, the previous one, is one due.
  *
- * An expression names local wall-clock times; days.c enumerates them.  A zone maps instants to local
- * times piece by piece (segments of constant offset, tz.c), and around a change of offset some local
- * times have no instant or several:
+ * An expression names local wall-clock times; days.c enumerates them.  A zone maps instants to
+ * local times piece by piece (segments of constant offset, tz.c), and around a change of offset
+ * some local times have no instant or several:
  *
  *        local
- *          |          / segment 2          gap: the local times between the pieces exist nowhere; the
- *          |         /                     first one named there fires as far behind the change as it
+ *          |          / segment 2          gap: the local times between the pieces exist nowhere;
+ *          |         /                     the first named there fires as far behind the change as it
  *          |   ..../                       lies behind the beginning of the gap
  *          |     /
  *          |    / segment 1                overlap (segment 2 below): local times come twice; the
  *          |___/____________ instant       second pass is silent unless every hour is named
  *
- * So the fires within one segment are: the local times named there, without those an earlier segment
- * also holds; and at most one for the gap the segment begins with.  next() and prev() take segments
- * one after the other and the nearest of these.  Because a gap's fire is tied to the segment that ends
- * the gap, and every other fire to the segment it lies in, none is lost and none comes twice, whatever
- * the size of the change (a whole day in Pacific/Apia, 30 minutes on Lord Howe) and whatever `after`
- * is.  Everything is in whole seconds; schedules know nothing finer.
+ * So the fires within one segment are: the local times named there, without those an earlier
+ * segment also holds; and at most one for the gap the segment begins with.  next() and prev() take
+ * segments one after the other and the nearest of these.  Because a gap's fire is tied to the
+ * segment that ends the gap, and every other fire to the segment it lies in, none is lost and none
+ * comes twice, whatever the size of the change (a whole day in Pacific/Apia, 30 minutes on Lord
+ * Howe) and whatever `after` is.  Everything is in whole seconds; schedules know nothing finer.
  */
 #include <string.h>
 
@@ -46,8 +46,8 @@ struct search
  * range that segment holds, so that a search can go on behind it at once.
  */
 static bool
-held_earlier(const struct search *s, const aut__tz_segment *segment, int64_t local, int64_t *out_begin,
-			 int64_t *out_end)
+held_earlier(const struct search *s, const aut__tz_segment *segment, int64_t local,
+			 int64_t *out_begin, int64_t *out_end)
 {
 	int64_t instant = local - segment->offset;
 	aut__tz_segment earlier = *segment;
@@ -86,7 +86,8 @@ held_later(const struct search *s, const aut__tz_segment *segment, int64_t local
 
 /* Does a gap before that of `segment` swallow this local time too?  Then *out_end is its end. */
 static bool
-in_earlier_gap(const struct search *s, const aut__tz_segment *segment, int64_t local, int64_t *out_end)
+in_earlier_gap(const struct search *s, const aut__tz_segment *segment, int64_t local,
+			   int64_t *out_end)
 {
 	aut__tz_segment later = *segment;
 	bool own = true;
@@ -185,8 +186,8 @@ gap_fire(const struct search *s, const aut__tz_segment *segment)
 			return NONE;
 		/* Changes in quick succession: it may exist before or after this gap all the same, or have
 		 * been in a gap already. */
-		if (!held_earlier(s, segment, local, &begin, &end) && !held_later(s, segment, local, &end) &&
-			!in_earlier_gap(s, segment, local, &end))
+		if (!held_earlier(s, segment, local, &begin, &end) &&
+			!held_later(s, segment, local, &end) && !in_earlier_gap(s, segment, local, &end))
 			return local - before.offset;
 		low = end;
 	}
@@ -380,7 +381,8 @@ draw(const aut_cron *cron, aut_cron *out, aut_error *err)
 /* ---- the contract -------------------------------------------------------------------------- */
 
 static aut_status
-search_init(struct search *s, const aut_cron *cron, const aut_tz *tz, aut_cron *drawn, aut_error *err)
+search_init(struct search *s, const aut_cron *cron, const aut_tz *tz, aut_cron *drawn,
+			aut_error *err)
 {
 	s->cron = cron;
 	s->tz = tz;
@@ -420,7 +422,8 @@ local_at(const aut_tz *tz, int64_t at)
 }
 
 aut_status
-aut_cron_next(const aut_cron *cron, const aut_tz *tz, int64_t after_us, int64_t *out, aut_error *err)
+aut_cron_next(const aut_cron *cron, const aut_tz *tz, int64_t after_us, int64_t *out,
+			  aut_error *err)
 {
 	struct search s;
 	aut_cron drawn;
@@ -431,23 +434,26 @@ aut_cron_next(const aut_cron *cron, const aut_tz *tz, int64_t after_us, int64_t 
 		return status;
 	/* a day of slack at the near end, for what a gap or an overlap moved across it */
 	s.local_min = local_at(tz, from) - 2 * REACH;
-	s.local_max = aut__local_year(aut__year_of_local(local_at(tz, from)) + AUT_CRON_SEARCH_YEARS + 1);
+	s.local_max =
+		aut__local_year(aut__year_of_local(local_at(tz, from)) + AUT_CRON_SEARCH_YEARS + 1);
 	*out = time_of(search_next(&s, from));
 	return AUT_OK;
 }
 
 aut_status
-aut_cron_prev(const aut_cron *cron, const aut_tz *tz, int64_t before_us, int64_t *out, aut_error *err)
+aut_cron_prev(const aut_cron *cron, const aut_tz *tz, int64_t before_us, int64_t *out,
+			  aut_error *err)
 {
 	struct search s;
 	aut_cron drawn;
-	/* whole seconds strictly before: up to and including the one before_us lies in, if it began before */
+	/* the first whole second that is not strictly before */
 	int64_t before = second_of(before_us) + (before_us % AUT_US_PER_S != 0 ? 1 : 0);
 	aut_status status = search_init(&s, cron, tz, &drawn, err);
 
 	if (status != AUT_OK)
 		return status;
-	s.local_min = aut__local_year(aut__year_of_local(local_at(tz, before - 1)) - AUT_CRON_SEARCH_YEARS);
+	s.local_min =
+		aut__local_year(aut__year_of_local(local_at(tz, before - 1)) - AUT_CRON_SEARCH_YEARS);
 	s.local_max = local_at(tz, before - 1) + 2 * REACH;
 	*out = time_of(search_prev(&s, before));
 	return AUT_OK;
@@ -473,7 +479,8 @@ aut_cron_fire_kind(const aut_cron *cron, const aut_tz *tz, int64_t fire_us, int6
 {
 	int64_t fire = second_of(fire_us);
 	int64_t local = local_at(tz, fire);
-	struct search s = {cron, tz, cron->hour == (1u << 24) - 1, local - 2 * REACH, local + 2 * REACH};
+	struct search s = {cron, tz, cron->hour == (1u << 24) - 1, local - 2 * REACH,
+					   local + 2 * REACH};
 	aut_fire_kind kind = AUT_FIRE_PLAIN;
 	aut__tz_segment segment;
 	int64_t begin;
@@ -508,8 +515,8 @@ aut_cron_fire_kind(const aut_cron *cron, const aut_tz *tz, int64_t fire_us, int6
 }
 
 aut_status
-aut_cron_due(const aut_cron *cron, const aut_tz *tz, int64_t now_us, int64_t last_us, int64_t created_us,
-			 bool *out_due, int64_t *out_slot, aut_error *err)
+aut_cron_due(const aut_cron *cron, const aut_tz *tz, int64_t now_us, int64_t last_us,
+			 int64_t created_us, bool *out_due, int64_t *out_slot, aut_error *err)
 {
 	int64_t slot;
 	int64_t reference = last_us != AUT_TIME_NONE ? last_us : created_us;
@@ -540,13 +547,13 @@ aut_schedule_problem_name(aut_schedule_problem problem)
 }
 
 /* The fixed instant from which a schedule must fire at all: 2026-07-01, by the contract. */
-#define CHECK_YEAR 2026
+#define CHECK_YEAR  2026
 #define CHECK_MONTH 7
 
 /*
- * On the wall clock alone, so no zone is needed.  With '#', 'Ld' or 'W' beside another restricted day
- * field, the pair must fall together some day although only one of them fires: the reference refuses
- * the schedule otherwise.
+ * On the wall clock alone, so no zone is needed.  With '#', 'Ld' or 'W' beside another restricted
+ * day field, the pair must fall together some day although only one of them fires: the reference
+ * refuses the schedule otherwise.
  */
 static bool
 ever_fires(const aut_cron *cron)
@@ -573,10 +580,11 @@ aut_schedule_check(const char *expr, const char *timezone, aut_schedule_problem 
 	else if (status == AUT_OK && !ever_fires(&cron))
 	{
 		problem = AUT_SCHEDULE_NEVER_FIRES;
-		status = aut_fail(err, AUT_EINVAL,
-						  "cron expression \"%.60s\" never fires: no day it names exists from 2026-07-01 to "
-						  "the end of 2076",
-						  expr);
+		status = aut_fail(
+			err, AUT_EINVAL,
+			"cron expression \"%.60s\" never fires: no day it names exists from 2026-07-01 to "
+			"the end of 2076",
+			expr);
 	}
 	else if (status == AUT_OK)
 	{

@@ -3,9 +3,9 @@
  * core/schedule/tz.c - finding a zone by its name, keeping it, and asking it about instants.
  *
  * Owns the cache: every zone asked for is loaded once and lives until the process ends (or
- * aut_tz_cache_clear, which tests use and which invalidates every pointer handed out).  It is bounded
- * by the number of zone files.  The only I/O of core/schedule is here: one regular file of at most
- * FILE_MAX bytes under the zone folder.  Names cannot leave that folder.
+ * aut_tz_cache_clear, which tests use and which invalidates every pointer handed out).  It is
+ * bounded by the number of zone files.  The only I/O of core/schedule is here: one regular file of
+ * at most FILE_MAX bytes under the zone folder.  Names cannot leave that folder.
  */
 #include <dirent.h>
 #include <errno.h>
@@ -19,9 +19,9 @@
 #include "core/schedule/tz.h"
 
 #define DEFAULT_FOLDER "/usr/share/zoneinfo"
-#define FILE_MAX (1024 * 1024)
-#define BUCKETS 64
-#define PATH_BYTES 4096
+#define FILE_MAX       (1024 * 1024)
+#define BUCKETS        64
+#define PATH_BYTES     4096
 
 static aut_tz *cache[BUCKETS];
 
@@ -58,8 +58,8 @@ name_is_key(const char *name)
 			only_dots = true;
 			continue;
 		}
-		if (!((c >= 'A' && c <= 'Z') || (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c == '+' ||
-			  c == '-' || c == '_' || c == '.'))
+		if (!((c >= 'A' && c <= 'Z') || (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') ||
+			  c == '+' || c == '-' || c == '_' || c == '.'))
 			return false;
 		part++;
 		only_dots = only_dots && c == '.';
@@ -69,10 +69,11 @@ name_is_key(const char *name)
 static aut_status
 unknown_zone(const char *name, aut_error *err)
 {
-	return aut_fail(err, AUT_EINVAL,
-					"unknown time zone \"%.60s\": expected a name of the tz database like Europe/Berlin "
-					"or UTC (upper and lower case matter)",
-					aut_utf8_valid(name, strlen(name)) ? name : "?");
+	return aut_fail(
+		err, AUT_EINVAL,
+		"unknown time zone \"%.60s\": expected a name of the tz database like Europe/Berlin "
+		"or UTC (upper and lower case matter)",
+		aut_utf8_valid(name, strlen(name)) ? name : "?");
 }
 
 /* Fill buf from an open file. */
@@ -112,8 +113,8 @@ read_zone_file(const char *name, aut_buf *buf, aut_error *err)
 		return unknown_zone(name, err);
 	/* not blocking: a name could lead to a fifo */
 	fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
-	if (fd < 0 && (errno == ENOENT || errno == ENOTDIR || errno == ENAMETOOLONG || errno == EACCES ||
-				   errno == ELOOP))
+	if (fd < 0 && (errno == ENOENT || errno == ENOTDIR || errno == ENAMETOOLONG ||
+				   errno == EACCES || errno == ELOOP))
 		return unknown_zone(name, err);
 	if (fd < 0)
 		return aut_fail_errno(err, AUT_EIO, errno, "cannot open %s", path);
@@ -181,7 +182,8 @@ aut_tz_get(const char *name, const aut_tz **out, aut_error *err)
 	size_t bucket;
 
 	if (name == NULL || *name == '\0')
-		return aut_fail(err, AUT_EINVAL, "no time zone given: expected a name like Europe/Berlin or UTC");
+		return aut_fail(err, AUT_EINVAL,
+						"no time zone given: expected a name like Europe/Berlin or UTC");
 	if (!name_is_key(name))
 		return unknown_zone(name, err);
 	bucket = bucket_of(name);
@@ -257,7 +259,8 @@ aut__tz_segment_at(const aut_tz *tz, int64_t at, aut__tz_segment *out)
 }
 
 void
-aut_tz_info(const aut_tz *tz, int64_t time_us, int32_t *out_offset_s, const char **out_abbr, bool *out_dst)
+aut_tz_info(const aut_tz *tz, int64_t time_us, int32_t *out_offset_s, const char **out_abbr,
+			bool *out_dst)
 {
 	aut__tz_segment segment;
 	int64_t at = time_us / AUT_US_PER_S;
@@ -330,7 +333,8 @@ is_zone_file(const char *path)
 {
 	char magic[4];
 	int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
-	bool is = fd >= 0 && read(fd, magic, sizeof magic) == sizeof magic && memcmp(magic, "TZif", 4) == 0;
+	bool is =
+		fd >= 0 && read(fd, magic, sizeof magic) == sizeof magic && memcmp(magic, "TZif", 4) == 0;
 
 	if (fd >= 0)
 		(void) close(fd);

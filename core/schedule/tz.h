@@ -2,9 +2,9 @@
 /*
  * core/schedule/tz.h - a loaded time zone, as the files of core/schedule see it.
  *
- * A zone is a function from instants to UTC offsets, constant between transitions.  It is kept as the
- * sorted list of transitions the TZif file gives, and after the last of them by the POSIX rule of the
- * file's footer.  All numbers here are seconds.
+ * A zone is a function from instants to UTC offsets, constant between transitions.  It is kept as
+ * the sorted list of transitions the TZif file gives, and after the last of them by the POSIX rule
+ * of the file's footer.  All numbers here are seconds.
  */
 #ifndef AUT_SCHEDULE_TZ_H
 #define AUT_SCHEDULE_TZ_H
@@ -15,7 +15,7 @@
 #define AUT__TZ_OFFSET_MAX (26 * 3600 - 1)
 /* Stand for "since ever" and "for ever"; far from overflow when an offset or 50 years are added. */
 #define AUT__TZ_BEGIN (-(INT64_C(1) << 58))
-#define AUT__TZ_END (INT64_C(1) << 58)
+#define AUT__TZ_END   (INT64_C(1) << 58)
 
 #define AUT__TZ_ABBR_MAX 32
 
@@ -58,11 +58,11 @@ struct aut_tz
 	struct aut_tz *next; /* in the cache */
 	char *name;
 	aut__tz_rule rule;
-	size_t count;         /* of transitions */
-	int64_t *at;          /* [count], ascending */
-	uint8_t *type;        /* [count]: the type that begins at at[i] */
-	aut__tz_type *types;  /* types[0] is in force before the first transition */
-	char *abbrs;          /* NUL-terminated texts */
+	size_t count;        /* of transitions */
+	int64_t *at;         /* [count], ascending */
+	uint8_t *type;       /* [count]: the type that begins at at[i] */
+	aut__tz_type *types; /* types[0] is in force before the first transition */
+	char *abbrs;         /* NUL-terminated texts */
 };
 
 /* A stretch [begin, end) of instants with one offset.  Neighbours may have equal offsets. */
@@ -78,8 +78,8 @@ typedef struct aut__tz_segment
 /* The segment that holds an instant.  AUT__TZ_BEGIN <= at < AUT__TZ_END. */
 void aut__tz_segment_at(const aut_tz *tz, int64_t at, aut__tz_segment *out);
 
-/* Read the footer of a TZif file, "CET-1CEST,M3.5.0,M10.5.0/3"; false when malformed.  An empty text
- * gives a rule that is not present. */
+/* Read the footer of a TZif file, "CET-1CEST,M3.5.0,M10.5.0/3"; false when malformed.  An empty
+ * text gives a rule that is not present. */
 bool aut__tz_rule_parse(const char *text, size_t len, aut__tz_rule *out);
 /* What the rule says of an instant.  Begin and end are at most a few years away. */
 void aut__tz_rule_at(const aut__tz_rule *rule, int64_t at, aut__tz_segment *out);

@@ -3,11 +3,12 @@
  * core/schedule/tz_rule.c - the POSIX rule at the end of a TZif file: what holds after the last
  * transition listed.
  *
- * "CET-1CEST,M3.5.0,M10.5.0/3": standard time and its offset (west positive, the other way round than
- * everywhere else), then optionally daylight-saving time with the dates it begins and ends.  With the
- * extensions of RFC 9636: times from -167 to 167 hours, <quoted> abbreviations.  Nothing is computed
- * ahead: the transitions around an instant are made when asked, so the rule holds for every year.
- * Negative daylight saving (Europe/Dublin: "summer" is standard) needs no care, only offsets count.
+ * "CET-1CEST,M3.5.0,M10.5.0/3": standard time and its offset (west positive, the other way round
+ * than everywhere else), then optionally daylight-saving time with the dates it begins and ends.
+ * With the extensions of RFC 9636: times from -167 to 167 hours, <quoted> abbreviations.  Nothing
+ * is computed ahead: the transitions around an instant are made when asked, so the rule holds for
+ * every year. Negative daylight saving (Europe/Dublin: "summer" is standard) needs no care, only
+ * offsets count.
  */
 #include <string.h>
 
@@ -117,8 +118,8 @@ take_date(struct reader *in, aut__tz_date *out)
 	else if (take(in, 'M'))
 	{
 		out->kind = AUT__TZ_MONTH;
-		if (!take_int(in, 1, 12, &out->month) || !take(in, '.') || !take_int(in, 1, 5, &out->week) ||
-			!take(in, '.') || !take_int(in, 0, 6, &out->day))
+		if (!take_int(in, 1, 12, &out->month) || !take(in, '.') ||
+			!take_int(in, 1, 5, &out->week) || !take(in, '.') || !take_int(in, 0, 6, &out->day))
 			return false;
 	}
 	else
@@ -211,7 +212,7 @@ struct event
 
 /* Years on each side whose transitions are made: a time of 167 hours moves one across New Year. */
 #define YEARS_AROUND 2
-#define EVENTS (2 * (2 * YEARS_AROUND + 1))
+#define EVENTS       (2 * (2 * YEARS_AROUND + 1))
 
 static void
 events_around(const aut__tz_rule *rule, int64_t year, struct event events[EVENTS])
@@ -232,8 +233,9 @@ events_around(const aut__tz_rule *rule, int64_t year, struct event events[EVENTS
 
 			/* Insertion sort, stable.  Ends come before begins of the same instant, which makes
 			 * "daylight saving all year" (RFC 9636, 3.3.1) what it says. */
-			while (to > 0 && (events[to - 1].at > pair[i].at ||
-							  (events[to - 1].at == pair[i].at && events[to - 1].dst && !pair[i].dst)))
+			while (to > 0 &&
+				   (events[to - 1].at > pair[i].at ||
+					(events[to - 1].at == pair[i].at && events[to - 1].dst && !pair[i].dst)))
 			{
 				events[to] = events[to - 1];
 				to--;

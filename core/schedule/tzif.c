@@ -2,20 +2,21 @@
 /*
  * core/schedule/tzif.c - reading TZif bytes (RFC 9636, versions 1 to 4) into a zone.
  *
- * The bytes may come from anywhere, so every count is checked against the length before it is used, and
- * what a zone promises (ascending transitions, types and abbreviations in range, sane offsets) is
- * checked once here and relied on afterwards.  A file of version 2 or later is read by its 64-bit part
- * and its footer.  Files that count leap seconds (the "right/" tree) are refused: their instants are
- * not UTC as this program knows it.  A zone is two allocations: itself with its arrays, and its name.
+ * The bytes may come from anywhere, so every count is checked against the length before it is
+ * used, and what a zone promises (ascending transitions, types and abbreviations in range, sane
+ * offsets) is checked once here and relied on afterwards.  A file of version 2 or later is read by
+ * its 64-bit part and its footer.  Files that count leap seconds (the "right/" tree) are refused:
+ * their instants are not UTC as this program knows it.  A zone is two allocations: itself with its
+ * arrays, and its name.
  */
 #include <string.h>
 
 #include "core/schedule/tz.h"
 
-#define HEADER_SIZE 44
+#define HEADER_SIZE     44
 #define TRANSITIONS_MAX 2000 /* the busiest real zones have about 250 */
-#define ABBR_CHARS_MAX 4096
-#define FOOTER_MAX 256
+#define ABBR_CHARS_MAX  4096
+#define FOOTER_MAX      256
 
 struct reader
 {
@@ -72,7 +73,7 @@ take_header(struct reader *in, struct header *out)
 	return true;
 }
 
-/* Bytes of the data block behind a header.  The counts are 32 bits wide, so 64 bits never overflow. */
+/* Bytes of the data block behind a header.  The counts have 32 bits: 64 never overflow. */
 static uint64_t
 block_size(const struct header *h, size_t time_size)
 {
@@ -92,7 +93,8 @@ zone_new(const char *name, const struct header *h)
 {
 	size_t at_size = h->transitions * sizeof(int64_t);
 	size_t types_size = h->types * sizeof(aut__tz_type);
-	char *memory = aut_calloc(1, sizeof(aut_tz) + at_size + types_size + h->transitions + h->chars + 1);
+	char *memory =
+		aut_calloc(1, sizeof(aut_tz) + at_size + types_size + h->transitions + h->chars + 1);
 	aut_tz *tz = (aut_tz *) (void *) memory;
 
 	if (tz == NULL)
@@ -116,7 +118,8 @@ zone_new(const char *name, const struct header *h)
 }
 
 static aut_status
-read_transitions(aut_tz *tz, struct reader *in, const struct header *h, size_t time_size, aut_error *err)
+read_transitions(aut_tz *tz, struct reader *in, const struct header *h, size_t time_size,
+				 aut_error *err)
 {
 	const unsigned char *times = take(in, h->transitions * time_size);
 	const unsigned char *indexes = take(in, h->transitions);
@@ -200,7 +203,8 @@ check_counts(const char *name, const struct header *h, size_t time_size, const s
 	if (block_size(h, time_size) > in->left)
 		return corrupt(name, err, "it is cut short");
 	if (h->leap != 0)
-		return aut_fail(err, AUT_EUNSUPPORTED, "time zone file of \"%s\" counts leap seconds", name);
+		return aut_fail(err, AUT_EUNSUPPORTED, "time zone file of \"%s\" counts leap seconds",
+						name);
 	return AUT_OK;
 }
 

@@ -2,8 +2,8 @@
 /*
  * test/fuzz/fuzz_cron.c - the cron parser and the searches behind it, on arbitrary text.
  *
- * The input is the expression.  Zone and instant follow from a hash of it.  Whatever parses must keep
- * the promises of schedule.h; whatever is refused must say why in valid text.
+ * The input is the expression.  Zone and instant follow from a hash of it.  Whatever parses must
+ * keep the promises of schedule.h; whatever is refused must say why in valid text.
  */
 #include <stdint.h>
 #include <stdlib.h>
@@ -43,8 +43,8 @@ check_searches(const aut_cron *cron, const aut_tz *tz, int64_t time)
 int
 LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-	static const char *const zones[] = {"UTC", "America/New_York", "Australia/Lord_Howe", "Pacific/Apia",
-										"Europe/Dublin"};
+	static const char *const zones[] = {"UTC", "America/New_York", "Australia/Lord_Howe",
+										"Pacific/Apia", "Europe/Dublin"};
 	const char *text = (const char *) data;
 	uint64_t hash = UINT64_C(14695981039346656037);
 	const aut_tz *tz;

@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * test/fuzz/fuzz_tzif.c - the reader of zone files, on arbitrary bytes, and the searches over whatever
- * zone comes out.
+ * test/fuzz/fuzz_tzif.c - the reader of zone files, on arbitrary bytes, and the searches over
+ * whatever zone comes out.
  *
- * However wild the zone: offsets are sane, abbreviations are text, and next and prev keep their promises.
+ * However wild the zone: offsets are sane, abbreviations are text, and next and prev keep their
+ * promises.
  */
 #include <stdint.h>
 #include <stdlib.h>

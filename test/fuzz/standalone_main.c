@@ -2,9 +2,10 @@
 /*
  * test/fuzz/standalone_main.c - runs a fuzz target over files, without libFuzzer.
  *
- * With this main() any compiler builds a target; each argument is a file, or a folder of files, given to
- * LLVMFuzzerTestOneInput once.  So the corpus is an ordinary test, and a crash found elsewhere can be
- * run again under a debugger.  Options (arguments that begin with '-') are libFuzzer's and are ignored.
+ * With this main() any compiler builds a target; each argument is a file, or a folder of files,
+ * given to LLVMFuzzerTestOneInput once.  So the corpus is an ordinary test, and a crash found
+ * elsewhere can be run again under a debugger.  Options (arguments that begin with '-') are
+ * libFuzzer's and are ignored.
  */
 #include <dirent.h>
 #include <stddef.h>

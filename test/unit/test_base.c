@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * test/unit/test_base.c - allocator, arena, buffers, errors, time, log, ids, text, crypto, JSON; and the
- * torture of base and schedule (every allocation made to fail).
+ * test/unit/test_base.c - allocator, arena, buffers, errors, time, log, ids, text, crypto, JSON;
+ * and the torture of base and schedule (every allocation made to fail).
  */
+#include <errno.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
-#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -31,9 +31,9 @@ test_status__every_kind_has_its_texts(void **state)
 	assert_int_equal(aut_status_http(AUT_ENOTFOUND), 404);
 	assert_true(aut_status_may_retry(AUT_ENET));
 	assert_false(aut_status_may_retry(AUT_EINVAL));
-#define CHECK(name, number, text, sqlstate, http, retry)                                            \
-	assert_int_equal(AUT_##name, number);                                                            \
-	assert_string_equal(aut_status_text(AUT_##name), text);                                          \
+#define CHECK(name, number, text, sqlstate, http, retry)                                           \
+	assert_int_equal(AUT_##name, number);                                                          \
+	assert_string_equal(aut_status_text(AUT_##name), text);                                        \
 	assert_int_equal(strlen(aut_status_sqlstate(AUT_##name)), 5);
 	AUT_STATUS_MAP(CHECK)
 #undef CHECK
@@ -210,9 +210,18 @@ static void
 test_time__bad_texts_are_refused_with_the_place(void **state)
 {
 	static const char *const bad[] = {
-		"",           "2026-07-01",          "2026-13-01T00:00:00Z", "2026-02-29T00:00:00Z",
-		"2026-07-01T24:00:00Z", "2026-07-01T00:60:00Z", "2026-07-01T00:00:60Z", "2026-07-01T00:00:00.Z",
-		"2026-07-01T00:00:00+25:00", "2026-07-01T00:00:00Zx", " 2026-07-01T00:00:00Z", "26-07-01T00:00:00Z",
+		"",
+		"2026-07-01",
+		"2026-13-01T00:00:00Z",
+		"2026-02-29T00:00:00Z",
+		"2026-07-01T24:00:00Z",
+		"2026-07-01T00:60:00Z",
+		"2026-07-01T00:00:60Z",
+		"2026-07-01T00:00:00.Z",
+		"2026-07-01T00:00:00+25:00",
+		"2026-07-01T00:00:00Zx",
+		" 2026-07-01T00:00:00Z",
+		"26-07-01T00:00:00Z",
 	};
 	int64_t us = 42;
 	aut_error err = AUT_ERROR_INIT;
@@ -338,7 +347,8 @@ test_uuid__version_5_matches_the_contract(void **state)
 	assert_int_equal(aut_uuid_v5(&space, name, sizeof name - 1, &id, NULL), AUT_OK);
 	assert_string_equal(aut_uuid_format(&id, text), "0abcfd54-60d1-5538-af7c-de0d8d564132");
 	/* RFC 9562, A.4 */
-	assert_int_equal(aut_uuid_v5(&AUT_UUID_NAMESPACE_DNS, "www.example.com", 15, &id, NULL), AUT_OK);
+	assert_int_equal(aut_uuid_v5(&AUT_UUID_NAMESPACE_DNS, "www.example.com", 15, &id, NULL),
+					 AUT_OK);
 	assert_string_equal(aut_uuid_format(&id, text), "2ed6657d-e927-568b-95e1-2665a8aea6a2");
 }
 
@@ -352,8 +362,12 @@ test_uuid__reads_what_python_reads(void **state)
 		"urn:uuid:0abcfd54-60d1-5538-af7c-de0d8d564132",
 	};
 	static const char *const bad[] = {
-		"", "0abcfd54", "0abcfd54-60d1-5538-af7c-de0d8d56413", "0abcfd54-60d1-5538-af7c-de0d8d5641321",
-		"0abcfd54-60d1-5538-af7c-de0d8d56413g", " 0abcfd54-60d1-5538-af7c-de0d8d564132",
+		"",
+		"0abcfd54",
+		"0abcfd54-60d1-5538-af7c-de0d8d56413",
+		"0abcfd54-60d1-5538-af7c-de0d8d5641321",
+		"0abcfd54-60d1-5538-af7c-de0d8d56413g",
+		" 0abcfd54-60d1-5538-af7c-de0d8d564132",
 	};
 	aut_uuid id, first;
 
@@ -378,8 +392,17 @@ static void
 test_text__utf8_is_strict(void **state)
 {
 	static const char *const bad[] = {
-		"\x80", "\xc0\x80", "\xc1\xbf", "\xc3", "\xe0\x80\x80", "\xed\xa0\x80", "\xf0\x80\x80\x80",
-		"\xf4\x90\x80\x80", "\xf8\x88\x80\x80\x80", "\xe2\x82", "\xff",
+		"\x80",
+		"\xc0\x80",
+		"\xc1\xbf",
+		"\xc3",
+		"\xe0\x80\x80",
+		"\xed\xa0\x80",
+		"\xf0\x80\x80\x80",
+		"\xf4\x90\x80\x80",
+		"\xf8\x88\x80\x80\x80",
+		"\xe2\x82",
+		"\xff",
 	};
 	static const char good[] = "a\xc3\xa9\xe2\x82\xac\xf0\x9f\x98\x80";
 
@@ -488,7 +511,8 @@ test_crypto__known_answers(void **state)
 static void
 test_json__refuses_deep_nesting_before_the_parser(void **state)
 {
-	static const char quoted[] = "\"[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[\\\"[\"";
+	static const char quoted[] =
+		"\"[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[\\\"[\"";
 	char text[2 * AUT_JSON_DEPTH_MAX + 3];
 	json_t *value = NULL;
 	aut_error err = AUT_ERROR_INIT;
@@ -511,8 +535,20 @@ static void
 test_json__bad_documents_are_refused_with_the_place(void **state)
 {
 	static const char *const bad[] = {
-		"", " ", "{", "[1,]", "nul", "1 2", "{\"a\\u0000\":1}", "\"\\ud800\"", "123456789012345678901234567890",
-		"1e400", "\"\xff\"", "'a'", "\"a", "{\"a\" 1}",
+		"",
+		" ",
+		"{",
+		"[1,]",
+		"nul",
+		"1 2",
+		"{\"a\\u0000\":1}",
+		"\"\\ud800\"",
+		"123456789012345678901234567890",
+		"1e400",
+		"\"\xff\"",
+		"'a'",
+		"\"a",
+		"{\"a\" 1}",
 	};
 	json_t *value = NULL;
 	aut_error err = AUT_ERROR_INIT;
@@ -607,9 +643,9 @@ torture_json(void *payload)
 	char *again = NULL;
 	aut_status status = aut_json_parse(text, strlen(text), &value, NULL);
 
-	if (status == AUT_OK &&
-		!(aut_json_set(value, "u", aut_json_uuid(&AUT_UUID_NIL)) && aut_json_set(value, "t", aut_json_time(1)) &&
-		  aut_json_set(value, "s", aut_json_text_or_null("\xff"))))
+	if (status == AUT_OK && !(aut_json_set(value, "u", aut_json_uuid(&AUT_UUID_NIL)) &&
+							  aut_json_set(value, "t", aut_json_time(1)) &&
+							  aut_json_set(value, "s", aut_json_text_or_null("\xff"))))
 		status = AUT_ENOMEM;
 	if (status == AUT_OK)
 	{
@@ -673,7 +709,7 @@ test_torture__base_and_schedule_survive_every_failed_allocation(void **state)
 	assert_true(torture(torture_buf, NULL) > 3);
 	/* five: the last arena piece fits behind the first, although a large one came between */
 	assert_int_equal(torture(torture_texts, NULL), 5);
-	/* strings short enough for jansson's first token buffer: it drops bytes when that cannot grow */
+	/* strings short enough for jansson's first token buffer: it drops bytes if that cannot grow */
 	assert_true(torture(torture_json, "{\"a\":[1,2.5,true,null,\"x\"],\"b\":{\"c\":{}}}") > 10);
 	(void) torture(torture_uuid, NULL);
 	assert_true(torture(torture_schedule, "Europe/Berlin") >= 3);

@@ -4,11 +4,11 @@
  *
  * Standard input and output are files in a temporary folder while a command runs.
  */
+#include <fcntl.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
-#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -184,7 +184,8 @@ assert_answers(const char *kind, const char *path, const char *const *members)
 static void
 test_cmd_schedule__eval_answers_the_vectors(void **state)
 {
-	static const char *const cron[] = {"id", "next", "prev", "end", "error", "reason", "nondeterministic", NULL};
+	static const char *const cron[] = {
+		"id", "next", "prev", "end", "error", "reason", "nondeterministic", NULL};
 	static const char *const due[] = {"id", "due", "no_prev", NULL};
 
 	(void) state;
@@ -198,11 +199,12 @@ test_cmd_schedule__eval_answers_the_vectors(void **state)
 static void
 test_cmd_schedule__eval_goes_on_after_a_malformed_line(void **state)
 {
-	static const char questions[] = "not json\n"
-									"[]\n"
-									"{\"id\":1}\n"
-									"\n"
-									"{\"id\":2,\"expr\":\"0 0 1 1 * 0 2027\",\"after\":\"2026-01-01T00:00:00Z\"}";
+	static const char questions[] =
+		"not json\n"
+		"[]\n"
+		"{\"id\":1}\n"
+		"\n"
+		"{\"id\":2,\"expr\":\"0 0 1 1 * 0 2027\",\"after\":\"2026-01-01T00:00:00Z\"}";
 	char path[128];
 	struct result result;
 	char *at;
@@ -250,10 +252,11 @@ test_cmd_schedule__next_marks_what_the_clock_does(void **state)
 	result_done(&result);
 	result = RUN(aut_cmd_next, NULL, "next", "--tz=America/New_York", "30 * * * *",
 				 "--after=2026-11-01T05:00:00Z", "-n", "3");
-	assert_string_equal(result.out,
-						"2026-11-01 01:30:00 -04:00 EDT   2026-11-01T05:30:00Z  first of two occurrences\n"
-						"2026-11-01 01:30:00 -05:00 EST   2026-11-01T06:30:00Z  second occurrence\n"
-						"2026-11-01 02:30:00 -05:00 EST   2026-11-01T07:30:00Z\n");
+	assert_string_equal(
+		result.out,
+		"2026-11-01 01:30:00 -04:00 EDT   2026-11-01T05:30:00Z  first of two occurrences\n"
+		"2026-11-01 01:30:00 -05:00 EST   2026-11-01T06:30:00Z  second occurrence\n"
+		"2026-11-01 02:30:00 -05:00 EST   2026-11-01T07:30:00Z\n");
 	result_done(&result);
 	result = RUN(aut_cmd_next, NULL, "next", "0 12 * * *", "--tz", "Europe/Berlin", "--after",
 				 "2026-03-28T12:00:00Z", "-n", "1");
@@ -269,8 +272,9 @@ test_cmd_schedule__next_marks_what_the_clock_does(void **state)
 static void
 test_cmd_schedule__next_in_json_is_one_object(void **state)
 {
-	struct result result = RUN(aut_cmd_next, NULL, "next", "15 2 * * *", "--tz", "Australia/Lord_Howe",
-							   "--after", "2026-10-03T00:00:00Z", "-n", "2", "--json");
+	struct result result =
+		RUN(aut_cmd_next, NULL, "next", "15 2 * * *", "--tz", "Australia/Lord_Howe", "--after",
+			"2026-10-03T00:00:00Z", "-n", "2", "--json");
 	char *at = result.out;
 	json_t *object = next_object(&at);
 	json_t *fire = json_array_get(json_object_get(object, "fires"), 0);
@@ -317,7 +321,8 @@ test_cmd_schedule__refusals_and_usage_have_their_status(void **state)
 	}
 	for (size_t i = 0; i < 3; i++)
 	{
-		static const char *const bad[3][4] = {{"eval", "cron"}, {"eval", "--jsonl"}, {"eval", "x", "--jsonl"}};
+		static const char *const bad[3][4] = {
+			{"eval", "cron"}, {"eval", "--jsonl"}, {"eval", "x", "--jsonl"}};
 		struct result result = run(aut_cmd_eval, NULL, bad[i]);
 
 		assert_int_equal(result.status, 2);

@@ -3,9 +3,10 @@
  * test/unit/test_schedule.c - cron expressions, zones and fire times.
  *
  * Two kinds: the oracle rows of test/vectors (cron.jsonl, cron_due.jsonl), every one of which must
- * pass; and behaviours stated here, mostly around changes of offset and at the borders of the formats.
- * Zone data comes from the system.  A row is left out only when the system lacks its zone, or has other
- * data for it than the release the rows were made with; rows_left_out() says which and why.
+ * pass; and behaviours stated here, mostly around changes of offset and at the borders of the
+ * formats. Zone data comes from the system.  A row is left out only when the system lacks its
+ * zone, or has other data for it than the release the rows were made with; rows_left_out() says
+ * which and why.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -76,13 +77,14 @@ assert_fires(const char *expr, const char *tz, const char *after, const char *co
 
 			assert_int_equal(aut_cron_prev(&cron, zone(tz), got, &back, NULL), AUT_OK);
 			if (back != time)
-				fail_msg("%s in %s: before %s got %s", expr, tz, *want, aut_time_format(back, text));
+				fail_msg("%s in %s: before %s got %s", expr, tz, *want,
+						 aut_time_format(back, text));
 		}
 		time = got;
 	}
 }
 
-#define ASSERT_FIRES(expr, tz, after, ...)                                                           \
+#define ASSERT_FIRES(expr, tz, after, ...)                                                         \
 	assert_fires(expr, tz, after, (const char *const[]){__VA_ARGS__, NULL})
 
 static void
@@ -100,9 +102,9 @@ assert_refused(const char *expr, const char *hint)
 /* ---- vectors ------------------------------------------------------------------------------- */
 
 /*
- * Why this row is not asked, or NULL.  The rows were made with tzdata 2026f.  A system with an older
- * release (or one that does not say) cannot answer for the zones that changed since; those are listed
- * with the release that changed them, from the NEWS of the tz database.
+ * Why this row is not asked, or NULL.  The rows were made with tzdata 2026f.  A system with an
+ * older release (or one that does not say) cannot answer for the zones that changed since; those
+ * are listed with the release that changed them, from the NEWS of the tz database.
  */
 static const char *
 rows_left_out(const char *tz)
@@ -180,8 +182,8 @@ run_rows(const char *path, size_t least, row_check *check)
 		else if (!check(row, why, sizeof why))
 		{
 			bad++;
-			print_error("%s: \"%s\" in %s: %s\n", member(row, "id"), member(row, "expr"), member(row, "tz"),
-						why);
+			print_error("%s: \"%s\" in %s: %s\n", member(row, "id"), member(row, "expr"),
+						member(row, "tz"), why);
 		}
 		json_decref(row);
 	}
@@ -219,8 +221,8 @@ cron_row(const json_t *row, char *why, size_t why_size)
 
 	if (json_is_true(json_object_get(row, "error")))
 	{
-		(void) snprintf(why, why_size, "answers %s, expected %s", aut_schedule_problem_name(problem),
-						member(row, "reason"));
+		(void) snprintf(why, why_size, "answers %s, expected %s",
+						aut_schedule_problem_name(problem), member(row, "reason"));
 		return status == AUT_EINVAL && err.message[0] != '\0' &&
 			   strcmp(aut_schedule_problem_name(problem), member(row, "reason")) == 0;
 	}
@@ -256,8 +258,8 @@ due_row(const json_t *row, char *why, size_t why_size)
 	int64_t slot;
 
 	if (aut_cron_due(&cron, zone(member(row, "tz")), at(member(row, "now")),
-					 last != NULL ? at(last) : AUT_TIME_NONE, at(member(row, "created")), &due, &slot,
-					 NULL) != AUT_OK)
+					 last != NULL ? at(last) : AUT_TIME_NONE, at(member(row, "created")), &due,
+					 &slot, NULL) != AUT_OK)
 		return false;
 	(void) snprintf(why, why_size, "due is %s", due ? "true" : "false");
 	return due == json_is_true(json_object_get(row, "due")) &&
@@ -421,9 +423,11 @@ test_schedule__random_fields_are_drawn_within_their_bounds(void **state)
 		char text[AUT_TIME_TEXT_MAX];
 		int minute, day;
 
-		assert_int_equal(aut_cron_next(&cron, zone("UTC"), at("2026-07-01T00:00:00Z"), &fire, NULL), AUT_OK);
+		assert_int_equal(aut_cron_next(&cron, zone("UTC"), at("2026-07-01T00:00:00Z"), &fire, NULL),
+						 AUT_OK);
 		assert_true(fire > at("2026-07-01T00:00:00Z"));
-		assert_int_equal(sscanf(aut_time_format(fire, text), "2026-07-%2dT%*2d:%2d", &day, &minute), 2);
+		assert_int_equal(sscanf(aut_time_format(fire, text), "2026-07-%2dT%*2d:%2d", &day, &minute),
+						 2);
 		assert_in_range(minute, 10, 12);
 		assert_in_range(day, 2, 8);
 		different += !seen[minute];
@@ -448,8 +452,8 @@ test_schedule__dst_gap_fires_once_and_shifted(void **state)
 	ASSERT_FIRES("30 2,3 * * *", "America/New_York", "2026-03-08T00:00:00Z", "2026-03-08T07:30:00Z",
 				 "2026-03-09T06:30:00Z");
 	/* 02:30 becomes 03:30, and 03:15 in between is not lost */
-	ASSERT_FIRES("30,15 2,3 * * *", "America/New_York", "2026-03-08T00:00:00Z", "2026-03-08T07:15:00Z",
-				 "2026-03-08T07:30:00Z");
+	ASSERT_FIRES("30,15 2,3 * * *", "America/New_York", "2026-03-08T00:00:00Z",
+				 "2026-03-08T07:15:00Z", "2026-03-08T07:30:00Z");
 }
 
 static void
@@ -467,9 +471,11 @@ test_schedule__overlap_fires_once_unless_every_hour_is_named(void **state)
 				 "2026-11-02T06:30:00Z");
 	ASSERT_FIRES("30 * * * *", "America/New_York", "2026-11-01T04:45:00Z", "2026-11-01T05:30:00Z",
 				 "2026-11-01T06:30:00Z", "2026-11-01T07:30:00Z");
-	ASSERT_FIRES("30 0-23 * * *", "America/New_York", "2026-11-01T05:30:00Z", "2026-11-01T06:30:00Z");
+	ASSERT_FIRES("30 0-23 * * *", "America/New_York", "2026-11-01T05:30:00Z",
+				 "2026-11-01T06:30:00Z");
 	/* asked within the second pass, nothing is repeated */
-	ASSERT_FIRES("*/10 1,2 * * *", "America/New_York", "2026-11-01T06:05:00Z", "2026-11-01T07:00:00Z");
+	ASSERT_FIRES("*/10 1,2 * * *", "America/New_York", "2026-11-01T06:05:00Z",
+				 "2026-11-01T07:00:00Z");
 }
 
 static void
@@ -487,10 +493,10 @@ static void
 test_schedule__half_hour_changes_hold(void **state)
 {
 	(void) state;
-	ASSERT_FIRES("15 2 * * *", "Australia/Lord_Howe", "2026-10-03T00:00:00Z", "2026-10-03T15:45:00Z",
-				 "2026-10-04T15:15:00Z");
-	ASSERT_FIRES("45 1 * * *", "Australia/Lord_Howe", "2026-04-04T00:00:00Z", "2026-04-04T14:45:00Z",
-				 "2026-04-05T15:15:00Z");
+	ASSERT_FIRES("15 2 * * *", "Australia/Lord_Howe", "2026-10-03T00:00:00Z",
+				 "2026-10-03T15:45:00Z", "2026-10-04T15:15:00Z");
+	ASSERT_FIRES("45 1 * * *", "Australia/Lord_Howe", "2026-04-04T00:00:00Z",
+				 "2026-04-04T14:45:00Z", "2026-04-05T15:15:00Z");
 }
 
 static void
@@ -586,12 +592,15 @@ test_schedule__a_vain_search_is_short(void **state)
 		assert_int_equal(clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &from), 0);
 		for (int n = 0; n < 20; n++)
 		{
-			assert_int_equal(
-				aut_cron_next(&cron, zone("America/New_York"), at("2026-07-01T00:00:00Z"), &got, NULL), AUT_OK);
+			assert_int_equal(aut_cron_next(&cron, zone("America/New_York"),
+										   at("2026-07-01T00:00:00Z"), &got, NULL),
+							 AUT_OK);
 			assert_true(got == AUT_TIME_NONE);
 		}
 		assert_int_equal(clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &to), 0);
-		ms = ((double) (to.tv_sec - from.tv_sec) * 1e3 + (double) (to.tv_nsec - from.tv_nsec) / 1e6) / 20;
+		ms = ((double) (to.tv_sec - from.tv_sec) * 1e3 +
+			  (double) (to.tv_nsec - from.tv_nsec) / 1e6) /
+			 20;
 		print_message("50 years in vain for \"%s\": %.3f ms\n", vain[i], ms);
 		assert_true(ms < 10); /* generous: sanitizers and busy machines */
 	}
@@ -603,9 +612,23 @@ static void
 test_schedule__zone_names_cannot_leave_the_folder(void **state)
 {
 	static const char *const bad[] = {
-		"",       "/etc/passwd", "../zoneinfo/UTC", "Europe/../UTC", "Europe//Berlin", "Europe/Berlin/",
-		"./UTC",  "America",     "zone.tab",        "europe/berlin", "Europe/Berl in", "UTC+2",
-		"a\nb",   "Europe/Berlin\xc3\xbc",          "right/UTC",     "Etc",            ".",
+		"",
+		"/etc/passwd",
+		"../zoneinfo/UTC",
+		"Europe/../UTC",
+		"Europe//Berlin",
+		"Europe/Berlin/",
+		"./UTC",
+		"America",
+		"zone.tab",
+		"europe/berlin",
+		"Europe/Berl in",
+		"UTC+2",
+		"a\nb",
+		"Europe/Berlin\xc3\xbc",
+		"right/UTC",
+		"Etc",
+		".",
 	};
 	char longest[AUT_TZ_NAME_MAX + 2];
 
@@ -706,7 +729,8 @@ test_schedule__footers_of_every_form_are_read(void **state)
 		{"<-02>2<-01>,M3.5.0/-1,M10.5.0/0", "2026-03-29T00:59:59Z", -7200},
 		{"<-02>2<-01>,M3.5.0/-1,M10.5.0/0", "2026-03-29T01:00:00Z", -3600},
 		{"<+1030>-10:30<+11>-11,M10.1.0,M4.1.0", "2026-01-01T00:00:00Z", 39600},
-		{"EST5EDT,J60/0,J300", "2024-03-01T04:59:59Z", -18000}, /* J60 is 1 March in leap years too */
+		{"EST5EDT,J60/0,J300", "2024-03-01T04:59:59Z",
+		 -18000}, /* J60 is 1 March in leap years too */
 		{"EST5EDT,J60/0,J300", "2024-03-01T05:00:00Z", -14400},
 		{"EST5EDT,59/0,300", "2024-02-29T05:00:00Z", -14400}, /* but day 59 is 29 February */
 		{"EST5EDT,59/0,300", "2023-03-01T04:59:59Z", -18000},
@@ -738,10 +762,21 @@ static void
 test_schedule__malformed_footers_are_refused(void **state)
 {
 	static const char *const bad[] = {
-		"C",           "CET",        "CET-1CEST",       "CET-1CEST,M3.5.0", "CET-25",
-		"CET-1CEST,M13.5.0,M10.5.0", "CET-1CEST,M3.6.0,M10.5.0",            "CET-1CEST,M3.5.7,M10.5.0",
-		"CET-1CEST,J0,J365",         "CET-1CEST,366,1", "CET-1CEST,M3.5.0/168,M10.5.0",
-		"<CET-1",      "CET-1x",     "CET-1CEST,M3.5.0,M10.5.0/3x",         "<>0",
+		"C",
+		"CET",
+		"CET-1CEST",
+		"CET-1CEST,M3.5.0",
+		"CET-25",
+		"CET-1CEST,M13.5.0,M10.5.0",
+		"CET-1CEST,M3.6.0,M10.5.0",
+		"CET-1CEST,M3.5.7,M10.5.0",
+		"CET-1CEST,J0,J365",
+		"CET-1CEST,366,1",
+		"CET-1CEST,M3.5.0/168,M10.5.0",
+		"<CET-1",
+		"CET-1x",
+		"CET-1CEST,M3.5.0,M10.5.0/3x",
+		"<>0",
 	};
 
 	(void) state;

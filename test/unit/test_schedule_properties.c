@@ -1,18 +1,20 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * test/unit/test_schedule_properties.c - what must hold for every zone of the system and every change of
- * offset from 1970 to 2037.
+ * test/unit/test_schedule_properties.c - what must hold for every zone of the system and every
+ * change of offset from 1970 to 2037.
  *
  *   - zones agree with the C library, instant by instant;
- *   - around each change, next() and prev() walk through exactly the instants that a slow oracle finds
+ *   - around each change, next() and prev() walk through the very instants that a slow oracle finds
  *     by enumerating wall-clock minutes and applying the three rules one by one;
  *   - the same in zones made up, whose clocks change every few minutes or hours, by odd amounts;
  *   - anywhere, next() is later, prev() is earlier, and they are each other's inverse.
  *
- * The oracle shares nothing with the code under test but the zone's offsets (which the first property
- * checks): it knows no bit masks of months, walks no segments backwards and searches nothing.
+ * The oracle shares nothing with the code under test but the zone's offsets (which the first
+ * property checks): it knows no bit masks of months, walks no segments backwards and searches
+ * nothing.
  *
- * Changes by other than an hour are all tried, of the others a fixed sample; AUT_TEST_LONG=1 tries all.
+ * Changes by other than an hour are all tried, of the others a fixed sample; AUT_TEST_LONG=1 tries
+ * all.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -27,11 +29,11 @@
 
 #include "automation/schedule.h"
 
-#define FIRST_DAY INT64_C(0)     /* 1970-01-01 */
-#define LAST_DAY INT64_C(24837)  /* 2038-01-01 */
-#define DAY INT64_C(86400)
+#define FIRST_DAY   INT64_C(0)     /* 1970-01-01 */
+#define LAST_DAY    INT64_C(24837) /* 2038-01-01 */
+#define DAY         INT64_C(86400)
 #define CHANGES_MAX 4096
-#define FIRES_MAX 8192
+#define FIRES_MAX   8192
 
 /* Deterministic, so that a failure can be run again (xorshift64*). */
 static uint64_t random_state = UINT64_C(0x9e3779b97f4a7c15);
@@ -145,10 +147,10 @@ same_as_libc(const char *name, const aut_tz *tz, int64_t at)
 	bool dst;
 
 	aut_tz_info(tz, at * AUT_US_PER_S, &offset, &abbr, &dst);
-	if (localtime_r(&time, &tm) == NULL || tm.tm_gmtoff != offset || strcmp(tm.tm_zone, abbr) != 0 ||
-		(tm.tm_isdst > 0) != dst)
-		fail_msg("%s at %lld: %d %s %d, the C library says %ld %s %d", name, (long long) at, (int) offset, abbr,
-				 dst, tm.tm_gmtoff, tm.tm_zone, tm.tm_isdst);
+	if (localtime_r(&time, &tm) == NULL || tm.tm_gmtoff != offset ||
+		strcmp(tm.tm_zone, abbr) != 0 || (tm.tm_isdst > 0) != dst)
+		fail_msg("%s at %lld: %d %s %d, the C library says %ld %s %d", name, (long long) at,
+				 (int) offset, abbr, dst, tm.tm_gmtoff, tm.tm_zone, tm.tm_isdst);
 }
 
 static void
@@ -229,8 +231,8 @@ part(int64_t local, int64_t unit, int64_t modulus)
 static bool
 names(const struct schedule *s, int64_t local)
 {
-	return part(local, 1, 60) == 0 && s->minute[part(local, 60, 60)] && s->hour[part(local, 3600, 24)] &&
-		   s->weekday[(part(local, DAY, 7) + 4) % 7];
+	return part(local, 1, 60) == 0 && s->minute[part(local, 60, 60)] &&
+		   s->hour[part(local, 3600, 24)] && s->weekday[(part(local, DAY, 7) + 4) % 7];
 }
 
 static int
@@ -243,11 +245,12 @@ compare_times(const void *a, const void *b)
 }
 
 /*
- * All fires in [from, to), by the rules: every wall-clock minute from well before to well after is looked
- * at; the stretches tell at which instants it exists.
+ * All fires in [from, to), by the rules: every wall-clock minute from well before to well after is
+ * looked at; the stretches tell at which instants it exists.
  */
 static size_t
-oracle(const struct schedule *s, const struct stretches *zone, int64_t from, int64_t to, int64_t *fires)
+oracle(const struct schedule *s, const struct stretches *zone, int64_t from, int64_t to,
+	   int64_t *fires)
 {
 	static bool gap_done[CHANGES_MAX];
 	const int64_t around = 60 * 3600; /* more than two offsets of opposite sign */
@@ -280,7 +283,8 @@ oracle(const struct schedule *s, const struct stretches *zone, int64_t from, int
 			fires[count++] = earliest;
 		for (size_t i = 1; instants == 0 && i < zone->count; i++) /* rule 2 */
 		{
-			if (local < zone->begin[i] + zone->offset[i - 1] || local >= zone->begin[i] + zone->offset[i])
+			if (local < zone->begin[i] + zone->offset[i - 1] ||
+				local >= zone->begin[i] + zone->offset[i])
 				continue;
 			if (!gap_done[i])
 				fires[count++] = local - zone->offset[i - 1];
@@ -299,19 +303,21 @@ oracle(const struct schedule *s, const struct stretches *zone, int64_t from, int
 }
 
 static void
-fail_at(const char *name, const struct schedule *s, const char *what, int64_t asked, int64_t got, int64_t want)
+fail_at(const char *name, const struct schedule *s, const char *what, int64_t asked, int64_t got,
+		int64_t want)
 {
 	char a[AUT_TIME_TEXT_MAX], b[AUT_TIME_TEXT_MAX], c[AUT_TIME_TEXT_MAX];
 
-	fail_msg("%s, \"%s\": %s of %s is %s, expected %s", name, s->text, what, aut_time_format(asked, a),
-			 aut_time_format(got, b), aut_time_format(want, c));
+	fail_msg("%s, \"%s\": %s of %s is %s, expected %s", name, s->text, what,
+			 aut_time_format(asked, a), aut_time_format(got, b), aut_time_format(want, c));
 }
 
 static size_t walks = 0;
 static size_t fires_seen = 0;
 
 static void
-walk_around(const char *name, const struct stretches *zone, const struct schedule *s, int64_t from, int64_t to)
+walk_around(const char *name, const struct stretches *zone, const struct schedule *s, int64_t from,
+			int64_t to)
 {
 	static int64_t fires[FIRES_MAX];
 	size_t count = oracle(s, zone, from, to, fires);
@@ -348,7 +354,8 @@ walk_around(const char *name, const struct stretches *zone, const struct schedul
 	{
 		size_t at = 0;
 
-		time = (from + (int64_t) random_below((uint64_t) (to - from))) * AUT_US_PER_S + (int64_t) random_below(3);
+		time = (from + (int64_t) random_below((uint64_t) (to - from))) * AUT_US_PER_S +
+			   (int64_t) random_below(3);
 		while (at < count && fires[at] * AUT_US_PER_S <= time)
 			at++;
 		assert_int_equal(aut_cron_next(&cron, zone->tz, time, &got, NULL), AUT_OK);
@@ -443,7 +450,7 @@ test_schedule_properties__around_every_change_the_rules_hold(void **state)
 /* ---- zones made up ------------------------------------------------------------------------- */
 
 #define MADE_CHANGES 24
-#define MADE_TYPES 8
+#define MADE_TYPES   8
 
 static void
 put_be(unsigned char *to, uint64_t value, int bytes)
@@ -464,7 +471,7 @@ make_zone(struct stretches *out)
 	unsigned char *types = at + MADE_CHANGES * 9;
 	int64_t offsets[MADE_TYPES];
 	int64_t begin = INT64_C(1782900000);
-	/* some zones change within minutes, some within a day or two; some by minutes, some by many hours */
+	/* some change within minutes, some within a day or two; some by minutes, some by hours */
 	uint64_t pace = 1 + random_below(1000);
 	int64_t reach = 1 + (int64_t) random_below(150);
 	aut_tz *tz = NULL;
@@ -516,7 +523,8 @@ test_schedule_properties__clocks_that_change_all_the_time_keep_the_rules(void **
 		int64_t half = 12 * 3600;
 
 		make_zone(&zone);
-		make_schedule(&s, (int) random_below(6), part(zone.begin[middle] + zone.offset[middle], 3600, 24));
+		make_schedule(&s, (int) random_below(6),
+					  part(zone.begin[middle] + zone.offset[middle], 3600, 24));
 		walk_around("made up", &zone, &s, zone.begin[middle] - half, zone.begin[middle] + half);
 		aut_tz_free((aut_tz *) (uintptr_t) zone.tz);
 	}
@@ -534,8 +542,8 @@ random_schedule(char *text, size_t size)
 	static const char *const weekdays[] = {"*", "0", "1-5", "5#2", "L1", "sat-mon", "?"};
 
 #define PICK(list) list[random_below(sizeof list / sizeof list[0])]
-	(void) snprintf(text, size, "%s %s %s %s %s", PICK(minutes), PICK(hours), PICK(days), PICK(months),
-					PICK(weekdays));
+	(void) snprintf(text, size, "%s %s %s %s %s", PICK(minutes), PICK(hours), PICK(days),
+					PICK(months), PICK(weekdays));
 #undef PICK
 }
 
@@ -546,7 +554,8 @@ check_anywhere(const char *name, const struct stretches *zone)
 	{
 		char text[100];
 		aut_cron cron;
-		int64_t time = (int64_t) random_below((uint64_t) (LAST_DAY * DAY)) * AUT_US_PER_S + (int64_t) random_below(2);
+		int64_t time = (int64_t) random_below((uint64_t) (LAST_DAY * DAY)) * AUT_US_PER_S +
+					   (int64_t) random_below(2);
 		int64_t next, back, prev, forth;
 
 		random_schedule(text, sizeof text);

@@ -2,14 +2,16 @@
 /*
  * test/unit/torture.h - make every allocation fail, one after the other.
  *
- * torture(run, payload) calls run(payload) again and again: the first time the first allocation fails,
- * then the second, and so on, until a run gets by without meeting a failure.  After each run nothing
- * may be left allocated.  run() makes everything it needs, ends everything it made, and returns the
- * status it came to: AUT_ENOMEM, or AUT_OK when it did (or could do) without the memory; anything else
- * is an error reported as something it is not, and fails the test.  The last run must be AUT_OK.
+ * torture(run, payload) calls run(payload) again and again: the first time the first allocation
+ * fails, then the second, and so on, until a run gets by without meeting a failure.  After each
+ * run nothing may be left allocated.  run() makes everything it needs, ends everything it made,
+ * and returns the status it came to: AUT_ENOMEM, or AUT_OK when it did (or could do) without the
+ * memory; anything else is an error reported as something it is not, and fails the test.  The last
+ * run must be AUT_OK.
  *
- * Both allocators are replaced: ours, and jansson's (so tests must not keep JSON values across it; a
- * value made before torture() and freed after it is fine, and one used read-only inside as well).
+ * Both allocators are replaced: ours, and jansson's (so tests must not keep JSON values across it;
+ * a value made before torture() and freed after it is fine, and one used read-only inside as
+ * well).
  *
  *     static aut_status
  *     build(void *payload)
