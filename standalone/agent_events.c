@@ -158,7 +158,11 @@ drop_oldest_output(agentd_command *command)
 	agentd_event *event = command->first_output;
 
 	command->first_output = event->next_output;
-	if (command->first_output == NULL)
+	if (command->first_output != NULL)
+	{
+		command->first_output->prev_output = NULL;
+	}
+	else
 	{
 		command->last_output = NULL;
 	}
@@ -186,6 +190,7 @@ agentd_output_add(agentd_command *command, char *take_out, size_t out_len, char 
 	event->out_len = out_len;
 	event->err = take_err;
 	event->err_len = err_len;
+	event->prev_output = command->last_output;
 	if (command->last_output != NULL)
 	{
 		command->last_output->next_output = event;

@@ -84,6 +84,7 @@ struct agentd_event
 	agentd_event *newer;
 	agentd_event *next_in_bucket;
 	agentd_event *next_output; /* of the same command */
+	agentd_event *prev_output;
 	agentd_command *command;
 	char id[AGENTD_ID_MAX];
 	int64_t time_us; /* unique */
@@ -136,11 +137,11 @@ struct agentd_command
 	struct agentd_process *process; /* NULL: not started, or reaped and closed */
 	agentd_stream streams[2];
 	aut_timer *timer; /* timeout, then the second until SIGKILL */
-	pid_t pid;        /* and process group; 0 when the shell was reaped */
+	pid_t pid;        /* 0 when the shell was reaped */
+	pid_t group;
 	bool exited;
 	bool timed_out;
 	bool stopping;
-	bool killed; /* SIGKILL was sent */
 	bool ended;
 	int exit_code;
 	int64_t ended_mono_us;
@@ -275,6 +276,8 @@ void agentd_command_finish(agentd_command *command, int exit_code, const char *e
 void agentd_command_stop(agentd_command *command);
 /* Add a waiter; false: no memory. */
 bool agentd_command_wait(agentd_command *command, agentd_request *request, bool for_output);
+/* Let go of a running command at the agent's end; signum 0: it goes on as an orphan. */
+void agentd_command_abandon(agentd_command *command, int signum);
 char **agentd_environment_new(void);
 void agentd_environment_free(char **environment);
 
@@ -300,5 +303,6 @@ void agentd_stub_start(agentd_stub *stub, agentd_command *command);
 /* Take DATA/agent.lock for life.  ECONFLICT: another agent has it; its pid in the message. */
 aut_status agentd_lock(const char *data, int *out_fd, aut_error *err);
 aut_status agentd_state_write(const agentd *agent, const char *url, aut_error *err);
+void agentd_state_remove(const agentd *agent);
 
 #endif

@@ -232,7 +232,6 @@ static void
 call_start(aut_http_call *call)
 {
 	aut_http_client *client = call->client;
-	sigset_t saved;
 	CURLMcode rc;
 
 	if (call->wait_timer != NULL)
@@ -244,9 +243,8 @@ call_start(aut_http_call *call)
 		call_end_early(call, AUT_ETIMEOUT, "timed out waiting for a free connection");
 		return;
 	}
-	aut__curl_enter(&saved);
+	/* only links the handle; work (and a resolver's thread) begins in client_act */
 	rc = curl_multi_add_handle(client->multi, call->easy);
-	aut__curl_leave(&saved);
 	if (rc != CURLM_OK)
 	{
 		call_end_early(call, rc == CURLM_OUT_OF_MEMORY ? AUT_ENOMEM : AUT_ENET,
@@ -282,11 +280,8 @@ static void
 call_detach(aut_http_call *call)
 {
 	aut_http_client *client = call->client;
-	sigset_t saved;
 
-	aut__curl_enter(&saved);
-	(void) curl_multi_remove_handle(client->multi, call->easy);
-	aut__curl_leave(&saved);
+	(void) curl_multi_remove_handle(client->multi, call->easy); /* starts nothing either */
 	list_remove(&client->running, call);
 	call->host->active--;
 	client->active--;

@@ -584,6 +584,18 @@ aut_exchange_reply(aut_exchange *exchange, int code, const char *content_type, c
 	aut__exchange_resume(exchange);
 }
 
+void
+aut_exchange_drop(aut_exchange *exchange)
+{
+	if (exchange->state == EXCHANGE_HANDLING || exchange->state == EXCHANGE_WAITING)
+	{
+		/* answered without a response: queue_response makes MHD close the connection */
+		exchange->state = EXCHANGE_ANSWERED;
+		settle(exchange);
+		aut__exchange_resume(exchange);
+	}
+}
+
 /* ---- answering in pieces --------------------------------------------------------------------------------- */
 
 /* MHD wants the next bytes of the stream. */

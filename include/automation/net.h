@@ -191,6 +191,8 @@ aut_status aut_exchange_add_header(aut_exchange *exchange, const char *name, con
 /* Answer and end.  body is copied.  content_type may be NULL for an empty body. */
 void aut_exchange_reply(aut_exchange *exchange, int code, const char *content_type,
 						const void *body, size_t body_len);
+/* End without an answer: the connection is closed.  For stand-ins that play a server that dies. */
+void aut_exchange_drop(aut_exchange *exchange);
 /* Answer in pieces (chunked), as server-sent events or a growing file need.  After _stream_begin the
  * handler may write at any time; if the client goes away, gone (of set_payload) is called once and the
  * exchange must not be touched again.  Writes are buffered up to a limit; AUT_ELIMIT: the reader is
