@@ -27,7 +27,7 @@
 #define WORKER_NAME "daemon"
 #define STOP_CHECK_MS 20
 #define STOP_AT_MOST_MS 10000
-#define IDLE_EVERY_MS 1000
+#define IDLE_AFTER_MS 1000
 #define SIGNAL_COUNT 3
 
 extern char **environ;
@@ -47,7 +47,8 @@ typedef struct server
 	aut_engine *engine;
 	aut_signal *signals[SIGNAL_COUNT];
 	aut_timer *idle_timer, *stop_timer;
-	uint64_t idle_commits; /* the turn's count when the database was last tidied */
+	uint64_t idle_commits; /* the turn's count when tidying was last planned */
+	bool idle_armed;
 	bool stopping, told;
 	int64_t stop_at_us;    /* monotonic: end anyway */
 } server;
@@ -125,13 +126,24 @@ idle(void *payload)
 {
 	server *d = payload;
 
-	/* tidy only when something was committed, and nothing waits for the loop now */
-	if (d->turn.commits != d->idle_commits && aut_turn_empty(&d->turn))
-	{
+	d->idle_armed = false;
+	if (aut_turn_empty(&d->turn))
 		aut_sqlite_idle(d->db);
+}
+
+/* After commits, tidy the database soon; a daemon with nothing to do does not even wake up. */
+static bool
+arm_idle(void *payload)
+{
+	server *d = payload;
+
+	if (d->turn.commits != d->idle_commits && !d->idle_armed)
+	{
 		d->idle_commits = d->turn.commits;
+		d->idle_armed = true;
+		aut_timer_set(d->idle_timer, IDLE_AFTER_MS);
 	}
-	aut_timer_set(d->idle_timer, IDLE_EVERY_MS);
+	return false;
 }
 
 /* ---- starting ----------------------------------------------------------------------------------------- */
@@ -227,6 +239,8 @@ start_engine(server *d, aut_error *err)
 	{
 		aut_api_set_engine(d->api, d->engine);
 		serve_agent_watch(d->agent, d->engine);
+		/* behind the engine's steps: sees what they committed */
+		status = aut_loop_add_step(d->loop, arm_idle, d, err);
 	}
 	return status;
 }
@@ -322,6 +336,8 @@ end(server *d)
 	if (d->agent != NULL)
 		serve_agent_unwatch(d->agent);
 	aut_engine_free(d->engine);
+	if (d->loop != NULL)
+		aut_loop_remove_step(d->loop, arm_idle, d);
 	serve_agent_free(d->agent);
 	aut_http_client_free(d->http);
 	aut_timer_free(d->idle_timer);
@@ -359,7 +375,6 @@ aut_cmd_serve(int argc, char **argv)
 		code = AUT_COMMAND_USAGE;
 	if (status == AUT_OK)
 	{
-		aut_timer_set(d.idle_timer, IDLE_EVERY_MS);
 		aut_loop_run(d.loop);
 		aut_log(AUT_LOG_INFO, "stopped");
 	}

@@ -4,21 +4,36 @@
  * or nowhere.
  *
  * The embedded agent is a process of its own that outlives us: at start it is found again or started.
- * While we serve, a slow timer asks it whether it is alive; when nobody answers twice in a row, it is
- * found or started again, and the engine gets a backend for the new address.  What ran under the lost
- * one the engine finds out by itself.
+ * While we serve, its process is watched (a pidfd on the loop: no polling), and now and then it is asked
+ * whether it is alive: that also tells it that it is still needed, as it ends by itself a minute after
+ * the last request.  When it is gone or silent it is found or started again, and the engine gets a
+ * backend for the new address.  What ran under the lost one the engine finds out by itself.
  *
  * Starting it blocks the loop for the time a small process needs to open its socket; that happens only
  * after a crash of the agent.
  */
+#include <errno.h>
 #include <string.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+#include <uv.h>
 
 #include "standalone/agent.h"
 #include "standalone/serve_priv.h"
 
-#define ASK_EVERY_MS 2000
+#define ASK_EVERY_MS 20000
+#define ASK_AGAIN_MS 500 /* after a failure */
 #define ASK_TIMEOUT_MS 5000
 #define ASK_FAILURES 2
+#define START_AGAIN_MS 2000 /* between attempts, and for an agent that dies at once */
+
+/* The process of the agent.  Lives until its close callback. */
+typedef struct agent_watch
+{
+	uv_poll_t poll;
+	int fd;
+	serve_agent *agent; /* NULL: nobody listens any more */
+} agent_watch;
 
 struct serve_agent
 {
@@ -31,8 +46,80 @@ struct serve_agent
 	aut_engine *engine;
 	aut_timer *timer;
 	aut_http_call *call;
+	agent_watch *watch;
 	int failures;
+	bool gone;
+	bool said; /* that it could not be started */
+	int64_t started_us;
 };
+
+/* ---- its process -------------------------------------------------------------------------------------- */
+
+static void
+watch_closed(uv_handle_t *handle)
+{
+	agent_watch *watch = handle->data;
+
+	(void) close(watch->fd);
+	aut_free(watch);
+}
+
+static void
+watch_end(serve_agent *agent)
+{
+	if (agent->watch == NULL)
+		return;
+	agent->watch->agent = NULL;
+	uv_close((uv_handle_t *) &agent->watch->poll, watch_closed);
+	agent->watch = NULL;
+}
+
+static void
+agent_gone(serve_agent *agent)
+{
+	int64_t lived_us = aut_mono_us(aut_clock_system()) - agent->started_us;
+
+	agent->gone = true;
+	watch_end(agent);
+	aut_timer_set(agent->timer, lived_us > START_AGAIN_MS * AUT_US_PER_MS ? 0 : START_AGAIN_MS);
+}
+
+static void
+process_ended(uv_poll_t *handle, int status, int events)
+{
+	agent_watch *watch = handle->data;
+
+	(void) status;
+	(void) events;
+	if (watch->agent != NULL)
+		agent_gone(watch->agent);
+}
+
+/* Best effort: without it the asking finds out, only later. */
+static void
+watch_process(serve_agent *agent)
+{
+	int64_t pid = serve_pid_in(agent->config->data, "agent.json");
+	agent_watch *watch;
+	int fd;
+
+	watch_end(agent);
+	fd = pid > 0 && pid <= INT32_MAX ? (int) syscall(SYS_pidfd_open, (pid_t) pid, 0) : -1;
+	if (fd < 0)
+		return;
+	watch = aut_calloc(1, sizeof *watch);
+	if (watch == NULL || uv_poll_init(aut_loop_uv(agent->loop), &watch->poll, fd) != 0)
+	{
+		aut_free(watch);
+		(void) close(fd);
+		return;
+	}
+	watch->poll.data = watch;
+	watch->fd = fd;
+	watch->agent = agent;
+	agent->watch = watch;
+	(void) uv_poll_start(&watch->poll, UV_READABLE, process_ended);
+}
 
 /* ---- backends -------------------------------------------------------------------------------------- */
 
@@ -60,6 +147,8 @@ backend_embedded(serve_agent *agent, aut_backend **out, aut_error *err)
 		aut_free(agent->key);
 		agent->url = url;
 		agent->key = key;
+		agent->started_us = aut_mono_us(aut_clock_system());
+		watch_process(agent);
 		return AUT_OK;
 	}
 	aut_free(url);
@@ -89,15 +178,21 @@ start_again(serve_agent *agent)
 
 	if (backend_embedded(agent, &backend, &err) != AUT_OK)
 	{
-		aut_log(AUT_LOG_ERROR, "the embedded agent is gone and could not be started: %s", err.message);
+		if (!agent->said)
+			aut_log(AUT_LOG_ERROR, "the embedded agent is gone and cannot be started: %s", err.message);
+		agent->said = true;
+		aut_timer_set(agent->timer, START_AGAIN_MS);
 		return;
 	}
 	agent->failures = 0;
+	agent->gone = false;
+	agent->said = false;
 	agent->backend = backend;
 	if (agent->engine != NULL)
 		aut_engine_set_backend(agent->engine, backend);
 	aut_backend_free(old);
 	aut_log(AUT_LOG_WARNING, "the embedded agent was gone; it is back at %s", agent->url);
+	aut_timer_set(agent->timer, ASK_EVERY_MS);
 }
 
 static void
@@ -106,17 +201,18 @@ answered(void *payload, const aut_http_reply *reply)
 	serve_agent *agent = payload;
 
 	agent->call = NULL;
-	if (reply->status == AUT_OK)
-		agent->failures = 0;
-	else if (++agent->failures >= ASK_FAILURES)
-		start_again(agent);
-	aut_timer_set(agent->timer, agent->failures > 0 ? ASK_EVERY_MS / 4 : ASK_EVERY_MS);
+	if (agent->gone)
+		return;
+	agent->failures = reply->status == AUT_OK ? 0 : agent->failures + 1;
+	if (agent->failures >= ASK_FAILURES)
+		agent_gone(agent);
+	else
+		aut_timer_set(agent->timer, agent->failures > 0 ? ASK_AGAIN_MS : ASK_EVERY_MS);
 }
 
 static void
-ask(void *payload)
+ask(serve_agent *agent)
 {
-	serve_agent *agent = payload;
 	aut_http_request request = {0};
 	char *url = aut_printf("%s/alive", agent->url);
 
@@ -128,6 +224,17 @@ ask(void *payload)
 	if (url == NULL || aut_http_send(agent->http, &request, &agent->call, NULL) != AUT_OK)
 		aut_timer_set(agent->timer, ASK_EVERY_MS);
 	aut_free(url);
+}
+
+static void
+tick(void *payload)
+{
+	serve_agent *agent = payload;
+
+	if (agent->gone)
+		start_again(agent);
+	else if (agent->call == NULL)
+		ask(agent);
 }
 
 /* ---- life -------------------------------------------------------------------------------------------- */
@@ -157,7 +264,7 @@ serve_agent_new(aut_loop *loop, aut_http_client *http, const serve_config *confi
 	agent->loop = loop;
 	agent->http = http;
 	agent->config = config;
-	status = aut_timer_new(loop, ask, agent, &agent->timer, err);
+	status = aut_timer_new(loop, tick, agent, &agent->timer, err);
 	if (status == AUT_OK && config->embedded)
 		status = embedded_init(agent, err);
 	else if (status == AUT_OK)
@@ -193,6 +300,7 @@ serve_agent_unwatch(serve_agent *agent)
 	if (agent->call != NULL)
 		aut_http_cancel(agent->call);
 	agent->call = NULL;
+	watch_end(agent);
 }
 
 void

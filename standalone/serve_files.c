@@ -164,16 +164,15 @@ serve_folder_make(char **inout_path, aut_error *err)
 	return AUT_OK;
 }
 
-/* Who wrote serve.json, 0 when unknown. */
-static int64_t
-other_pid(const char *data)
+int64_t
+serve_pid_in(const char *data, const char *name)
 {
 	json_t *state = NULL;
 	int64_t pid = 0;
 	aut_buf text;
 
 	aut_buf_init(&text, SMALL_FILE_MAX);
-	if (read_private(data, "serve.json", &text, NULL) == AUT_OK && text.len > 0 &&
+	if (read_private(data, name, &text, NULL) == AUT_OK && text.len > 0 &&
 		aut_json_parse(text.data, text.len, &state, NULL) == AUT_OK)
 		pid = json_integer_value(json_object_get(state, "pid"));
 	json_decref(state);
@@ -196,7 +195,7 @@ serve_lock(const char *data, int *out_fd, aut_error *err)
 		status = aut_fail_errno(err, AUT_EIO, errno, "cannot open %s", path);
 	else if (flock(fd, LOCK_EX | LOCK_NB) != 0)
 	{
-		pid = errno == EWOULDBLOCK ? other_pid(data) : -1;
+		pid = errno == EWOULDBLOCK ? serve_pid_in(data, "serve.json") : -1;
 		if (pid > 0)
 			status = aut_fail(err, AUT_EBUSY, "another daemon (pid %lld) uses the folder %s",
 							  (long long) pid, data);

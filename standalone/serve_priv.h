@@ -38,6 +38,8 @@ bool serve_address_local(const char *address);
 aut_status serve_folder_make(char **inout_path, aut_error *err);
 /* One daemon per folder: *out_fd holds the lock until it is closed.  EBUSY says who has it. */
 aut_status serve_lock(const char *data, int *out_fd, aut_error *err);
+/* The member `pid` of a JSON file in the folder, 0 when unknown. */
+int64_t serve_pid_in(const char *data, const char *name);
 /* The generated key, made at first use. aut_free. */
 aut_status serve_key(const char *data, char **out_key, aut_error *err);
 /* Tell clients where we are (0600, atomic), and that we are gone. */
