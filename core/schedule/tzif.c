@@ -26,7 +26,7 @@ struct reader
 
 struct header
 {
-	char version;
+	unsigned char version;
 	size_t isut, isstd, leap, transitions, types, chars;
 };
 
@@ -63,7 +63,7 @@ take_header(struct reader *in, struct header *out)
 
 	if (p == NULL || memcmp(p, "TZif", 4) != 0)
 		return false;
-	out->version = (char) p[4];
+	out->version = p[4];
 	out->isut = get_u32(p + 20);
 	out->isstd = get_u32(p + 24);
 	out->leap = get_u32(p + 28);
@@ -159,8 +159,12 @@ read_types(aut_tz *tz, struct reader *in, const struct header *h, aut_error *err
 	if (records == NULL || chars == NULL)
 		return corrupt(tz->name, err, "it is cut short");
 	memcpy(tz->abbrs, chars, h->chars);
-	if (!aut_utf8_valid(tz->abbrs, h->chars))
-		return corrupt(tz->name, err, "an abbreviation is not text");
+	/* ASCII, because an abbreviation may begin in the middle of another */
+	for (size_t i = 0; i < h->chars; i++)
+	{
+		if (chars[i] != 0 && (chars[i] <= ' ' || chars[i] > '~'))
+			return corrupt(tz->name, err, "an abbreviation is not text");
+	}
 	for (size_t i = 0; i < h->types; i++)
 	{
 		int32_t offset = (int32_t) get_u32(records + i * 6);
