@@ -12,7 +12,7 @@
  * Starting it blocks the loop for the time a small process needs to open its socket; that happens only
  * after a crash of the agent.
  */
-#include <errno.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -161,10 +161,21 @@ backend_configured(serve_agent *agent, aut_backend **out, aut_error *err)
 {
 	const aut_settings *settings = &agent->config->settings;
 	const char *url = agent->config->no_agent ? "" : settings->agent_server_url;
+	const char *base = settings->workspace_base;
+	const char *home = getenv("HOME");
 
+	/* as the reference has it: the home folder is ours, and the agent is expected to share it */
+	if (base[0] == '~' && (base[1] == '/' || base[1] == '\0') && home != NULL)
+		agent->work_base = aut_printf("%s%s", home, base + 1);
+	else
+		agent->work_base = aut_strdup(base);
+	if (agent->work_base == NULL)
+		return aut_fail(err, AUT_ENOMEM, "out of memory");
+	if (!path_plain(agent->work_base))
+		return aut_fail(err, AUT_EINVAL,
+						"AUTOMATION_WORKSPACE_BASE must have no blanks or special characters: %s", base);
 	return aut_backend_agent_server_new(agent->loop, url, settings->agent_server_api_key,
-										settings->sandbox_agent_server_url, settings->workspace_base, out,
-										err);
+										settings->sandbox_agent_server_url, agent->work_base, out, err);
 }
 
 /* ---- is it alive? ------------------------------------------------------------------------------------ */
