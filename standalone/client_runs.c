@@ -452,7 +452,7 @@ print_logs(client *c, const char *id, aut_error *err)
 			(void) fprintf(stderr, "(the run wrote more than is kept: this is the newest part)\n");
 		data = client_json_text(page, "data", "");
 		next = json_integer_value(json_object_get(page, "next"));
-		more = *data != '\0' && next > after;
+		more = next > after && next < json_integer_value(json_object_get(page, "total"));
 		after = next;
 		aut_buf_clear(&out);
 		if (c->args->json)

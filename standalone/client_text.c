@@ -335,10 +335,16 @@ client_text_width(const char *text, size_t len)
 aut_status
 client_write(const void *data, size_t len, aut_error *err)
 {
-	/* An error before this call may have set the stream's flag: that is a failure as well. */
-	if ((len > 0 && fwrite(data, 1, len, stdout) != len) || fflush(stdout) != 0)
-		return aut_fail_errno(err, AUT_EIO, errno, "standard output");
-	return AUT_OK;
+	int sys_errno;
+
+	if ((len == 0 || fwrite(data, 1, len, stdout) == len) && fflush(stdout) == 0)
+		return AUT_OK;
+	sys_errno = errno;
+	/* What could not be written waits in the stream, and would be complained about once more when the
+	 * program ends: let go of it. */
+	if (freopen("/dev/null", "w", stdout) == NULL)
+		clearerr(stdout);
+	return aut_fail_errno(err, AUT_EIO, sys_errno, "standard output");
 }
 
 aut_status

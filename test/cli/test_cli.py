@@ -530,4 +530,5 @@ def test_output__full_disk_is_an_error(daemon):
             [PROGRAM, "list", "--json", "--data", str(daemon.data)], stdout=full, stderr=subprocess.PIPE, text=True,
             timeout=60, env=clean_environment(),
         )  # fmt: skip
-    assert done.returncode == 1 and "standard output: No space left" in done.stderr
+    assert done.returncode == 1
+    assert done.stderr == "automation list: standard output: No space left on device\n"
