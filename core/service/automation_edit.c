@@ -17,8 +17,8 @@
 #include "core/service/internal.h"
 
 #define SKIPPED_DETAIL "Automation disabled"
-#define DETAIL_MANUAL "{\"reason\":\"manual\",\"source\":\"user\"}"
-#define DETAIL_DELETE "{\"reason\":\"manual_delete\",\"source\":\"user\"}"
+#define DETAIL_MANUAL  "{\"reason\":\"manual\",\"source\":\"user\"}"
+#define DETAIL_DELETE  "{\"reason\":\"manual_delete\",\"source\":\"user\"}"
 
 /* One change under way. */
 typedef struct edit
@@ -59,8 +59,9 @@ may_edit(const edit *e, aut_error *err)
 		return status;
 	if (only_state && state != NULL && strcmp(state, "INACTIVE") == 0)
 		return AUT_OK;
-	return aut_fail(err, AUT_EDENIED,
-					"Only the creator of this automation may change it; others may only switch it off");
+	return aut_fail(
+		err, AUT_EDENIED,
+		"Only the creator of this automation may change it; others may only switch it off");
 }
 
 /* Members that an automation cannot be without. */
@@ -121,9 +122,12 @@ plugin_rule(const edit *e, aut_error *err)
 	{
 		unsigned bit;
 		const char *name;
-	} others[] = {{AUT__F_AGENT_PROFILE, "agent_profile_id"}, {AUT__F_ENTRYPOINT, "entrypoint"},
-				  {AUT__F_MODEL, "model"},                    {AUT__F_PROMPT, "prompt"},
-				  {AUT__F_SETUP, "setup_script_path"},        {AUT__F_TARBALL, "tarball_path"}};
+	} others[] = {{AUT__F_AGENT_PROFILE, "agent_profile_id"},
+				  {AUT__F_ENTRYPOINT, "entrypoint"},
+				  {AUT__F_MODEL, "model"},
+				  {AUT__F_PROMPT, "prompt"},
+				  {AUT__F_SETUP, "setup_script_path"},
+				  {AUT__F_TARBALL, "tarball_path"}};
 	char names[120] = "";
 	size_t used = 0;
 
@@ -136,12 +140,13 @@ plugin_rule(const edit *e, aut_error *err)
 	for (size_t i = 0; i < sizeof others / sizeof others[0]; i++)
 	{
 		if ((e->form.given & others[i].bit) != 0)
-			used += (size_t) snprintf(names + used, sizeof names - used, "%s%s", used > 0 ? ", " : "",
-									  others[i].name);
+			used += (size_t) snprintf(names + used, sizeof names - used, "%s%s",
+									  used > 0 ? ", " : "", others[i].name);
 	}
 	if (used > 0)
 		return aut_fail(err, AUT_EINVAL, "plugin cannot be combined with %s", names);
-	return aut_fail(err, AUT_EUNSUPPORTED, "plugin-spec automations are not supported in this version");
+	return aut_fail(err, AUT_EUNSUPPORTED,
+					"plugin-spec automations are not supported in this version");
 }
 
 static aut_status
@@ -177,7 +182,8 @@ state_rule(edit *e, aut_error *err)
 static aut_status
 keep_alive_rule(edit *e, aut_error *err)
 {
-	bool continues = e->form.trigger.json != NULL ? e->form.trigger.continues : e->trigger.continues;
+	bool continues =
+		e->form.trigger.json != NULL ? e->form.trigger.continues : e->trigger.continues;
 
 	if ((e->form.given & AUT__F_KEEP_ALIVE) != 0)
 	{

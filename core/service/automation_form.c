@@ -12,14 +12,14 @@
 
 #include "core/service/internal.h"
 
-#define DESCRIPTION_MAX 2000
-#define NAME_MAX_CHARS 500
-#define PROMPT_MAX 50000
-#define MODEL_MAX 64
-#define ASSOCIATIONS_MAX 20
-#define ASSOCIATION_KEY_MAX 128
+#define DESCRIPTION_MAX       2000
+#define NAME_MAX_CHARS        500
+#define PROMPT_MAX            50000
+#define MODEL_MAX             64
+#define ASSOCIATIONS_MAX      20
+#define ASSOCIATION_KEY_MAX   128
 #define ASSOCIATION_VALUE_MAX 1000
-#define TEMPLATE_CONFIG_MAX 16384
+#define TEMPLATE_CONFIG_MAX   16384
 
 void
 aut__form_done(aut__form *form)
@@ -75,16 +75,19 @@ path_rules(aut__problems *problems, const json_t *body, const char *name, const 
 	else if (text[0] == '/')
 		aut__problem_value(problems, &here, input, "%s must be a relative path", name);
 	else if (has_parent_segment(text))
-		aut__problem_value(problems, &here, input, "%s must not contain the path segment \"..\"", name);
+		aut__problem_value(problems, &here, input, "%s must not contain the path segment \"..\"",
+						   name);
 	else if (strpbrk(text, ";&|`$(){}<>!\\\r\n") != NULL)
 		aut__problem_value(problems, &here, input,
-						   "%s must not contain shell metacharacters (;&|`$(){}<>!\\ or line ends)", name);
+						   "%s must not contain shell metacharacters (;&|`$(){}<>!\\ or line ends)",
+						   name);
 }
 
 static void
 tarball_rules(aut__problems *problems, const json_t *body, const char *text)
 {
-	static const char *const schemes[] = {"s3://", "gs://", "http://", "https://", AUT__UPLOAD_PREFIX};
+	static const char *const schemes[] = {"s3://", "gs://", "http://", "https://",
+										  AUT__UPLOAD_PREFIX};
 	aut__loc here = {&AUT__BODY, "tarball_path", 0};
 
 	for (size_t i = 0; i < sizeof schemes / sizeof schemes[0]; i++)
@@ -92,8 +95,9 @@ tarball_rules(aut__problems *problems, const json_t *body, const char *text)
 		if (strncmp(text, schemes[i], strlen(schemes[i])) == 0)
 			return;
 	}
-	aut__problem_value(problems, &here, json_object_get(body, "tarball_path"),
-					   "tarball_path must begin with s3://, gs://, http://, https:// or oh-internal://");
+	aut__problem_value(
+		problems, &here, json_object_get(body, "tarball_path"),
+		"tarball_path must begin with s3://, gs://, http://, https:// or oh-internal://");
 }
 
 bool
@@ -116,10 +120,11 @@ model_rules(aut__problems *problems, const json_t *body, const char *text)
 	aut__loc here = {&AUT__BODY, "model", 0};
 
 	if (strchr(words, text[0]) == NULL || text[strspn(text, all)] != '\0')
-		aut__problem(problems, &here, "string_pattern_mismatch", json_object_get(body, "model"),
-					 json_pack("{s:s}", "pattern", "^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$"),
-					 "model must begin with a letter or digit and hold only letters, digits, '.', '_' and "
-					 "'-'");
+		aut__problem(
+			problems, &here, "string_pattern_mismatch", json_object_get(body, "model"),
+			json_pack("{s:s}", "pattern", "^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$"),
+			"model must begin with a letter or digit and hold only letters, digits, '.', '_' and "
+			"'-'");
 }
 
 /* Why the entries do not do, or NULL. */
@@ -156,7 +161,8 @@ associations_rules(aut__problems *problems, const json_t *associations)
 
 		if (!json_is_string(value))
 		{
-			aut__problem(problems, &item, "string_type", value, NULL, "Input should be a valid string");
+			aut__problem(problems, &item, "string_type", value, NULL,
+						 "Input should be a valid string");
 			texts = false;
 		}
 		else if (fault == NULL)
@@ -168,9 +174,10 @@ associations_rules(aut__problems *problems, const json_t *associations)
 		fault = "observability_associations supports at most 20 entries";
 	/* Their values are JMESPath, which this version does not evaluate. */
 	aut__problem_value(problems, &here, associations, "%s",
-					   fault != NULL ? fault
-									 : "observability_associations: filter expressions (JMESPath) are not "
-									   "supported in this version");
+					   fault != NULL
+						   ? fault
+						   : "observability_associations: filter expressions (JMESPath) are not "
+							 "supported in this version");
 }
 
 static void
@@ -199,9 +206,11 @@ template_rules(aut__problems *problems, const json_t *template_ref)
 	if (!aut__is_object(problems, &here, template_ref))
 		return;
 	(void) aut__read_text(problems, &here, template_ref,
-						  &(aut__rule){.name = "id", .required = true, .min = 1, .max = 100}, &text);
+						  &(aut__rule){.name = "id", .required = true, .min = 1, .max = 100},
+						  &text);
 	(void) aut__read_text(problems, &here, template_ref,
-						  &(aut__rule){.name = "version", .required = true, .min = 1, .max = 50}, &text);
+						  &(aut__rule){.name = "version", .required = true, .min = 1, .max = 50},
+						  &text);
 	if (aut__read_object(problems, &here, template_ref,
 						 &(aut__rule){.name = "config", .nullable = true}, &config) == AUT__VALUE)
 	{
@@ -209,8 +218,8 @@ template_rules(aut__problems *problems, const json_t *template_ref)
 		size_t size = json_dumpb(config, NULL, 0, JSON_ENSURE_ASCII);
 
 		if (size == 0 || size > TEMPLATE_CONFIG_MAX)
-			aut__problem_value(problems, &at_config, config, "config must be at most %d bytes of JSON",
-							   TEMPLATE_CONFIG_MAX);
+			aut__problem_value(problems, &at_config, config,
+							   "config must be at most %d bytes of JSON", TEMPLATE_CONFIG_MAX);
 	}
 	aut__refuse_others(problems, &here, template_ref, known);
 }
@@ -235,8 +244,9 @@ read_state(aut__problems *problems, const json_t *body, bool enabled_nullable, a
 
 	got_state = aut__read_word(&of_state, &AUT__BODY, body,
 							   &(aut__rule){.name = "state", .nullable = true}, states, &state);
-	got_enabled = aut__read_bool(&of_enabled, &AUT__BODY, body,
-								 &(aut__rule){.name = "enabled", .nullable = enabled_nullable}, &enabled);
+	got_enabled =
+		aut__read_bool(&of_enabled, &AUT__BODY, body,
+					   &(aut__rule){.name = "enabled", .nullable = enabled_nullable}, &enabled);
 	if (got_state == AUT__VALUE && got_enabled == AUT__BAD)
 	{
 		json_t *loc = json_object_get(json_array_get(of_enabled.list, 0), "loc");
@@ -258,7 +268,8 @@ read_state(aut__problems *problems, const json_t *body, bool enabled_nullable, a
 	form->has_enabled = note(form, AUT__F_ENABLED, got_enabled);
 	form->enabled = enabled;
 	if (form->state != NULL && form->has_enabled && enabled != (strcmp(state, "ACTIVE") == 0))
-		aut__problem_value(problems, &AUT__BODY, body, "enabled must be true only when state is ACTIVE");
+		aut__problem_value(problems, &AUT__BODY, body,
+						   "enabled must be true only when state is ACTIVE");
 }
 
 const char *
@@ -290,13 +301,15 @@ read_who(aut__problems *problems, const json_t *body, bool update, aut__form *fo
 											.max = NAME_MAX_CHARS},
 							   &form->name));
 	(void) note(form, AUT__F_DESCRIPTION,
-				aut__read_text(problems, &AUT__BODY, body,
-							   &(aut__rule){.name = "description", .nullable = true, .max = DESCRIPTION_MAX},
-							   &form->description));
+				aut__read_text(
+					problems, &AUT__BODY, body,
+					&(aut__rule){.name = "description", .nullable = true, .max = DESCRIPTION_MAX},
+					&form->description));
 	if (note(form, AUT__F_MODEL,
-			 aut__read_text(problems, &AUT__BODY, body,
-							&(aut__rule){.name = "model", .nullable = true, .min = 1, .max = MODEL_MAX},
-							&form->model)))
+			 aut__read_text(
+				 problems, &AUT__BODY, body,
+				 &(aut__rule){.name = "model", .nullable = true, .min = 1, .max = MODEL_MAX},
+				 &form->model)))
 		model_rules(problems, body, form->model);
 }
 
@@ -323,9 +336,10 @@ read_what(aut__problems *problems, const json_t *body, const aut_settings *setti
 		  aut__form *form)
 {
 	if (note(form, AUT__F_TARBALL,
-			 aut__read_text(problems, &AUT__BODY, body,
-							&(aut__rule){.name = "tarball_path", .required = !update, .nullable = update},
-							&form->tarball_path)))
+			 aut__read_text(
+				 problems, &AUT__BODY, body,
+				 &(aut__rule){.name = "tarball_path", .required = !update, .nullable = update},
+				 &form->tarball_path)))
 		tarball_rules(problems, body, form->tarball_path);
 	if (note(form, AUT__F_SETUP,
 			 aut__read_text(problems, &AUT__BODY, body,
@@ -333,18 +347,19 @@ read_what(aut__problems *problems, const json_t *body, const aut_settings *setti
 							&form->setup_script_path)))
 		path_rules(problems, body, "setup_script_path", form->setup_script_path);
 	if (note(form, AUT__F_ENTRYPOINT,
-			 aut__read_text(problems, &AUT__BODY, body,
-							&(aut__rule){.name = "entrypoint", .required = !update, .nullable = update},
-							&form->entrypoint)))
+			 aut__read_text(
+				 problems, &AUT__BODY, body,
+				 &(aut__rule){.name = "entrypoint", .required = !update, .nullable = update},
+				 &form->entrypoint)))
 		path_rules(problems, body, "entrypoint", form->entrypoint);
 	if (note(form, AUT__F_TIMEOUT,
-			 aut__read_int(problems, &AUT__BODY, body, &(aut__rule){.name = "timeout", .nullable = true},
-						   &form->timeout_s)))
+			 aut__read_int(problems, &AUT__BODY, body,
+						   &(aut__rule){.name = "timeout", .nullable = true}, &form->timeout_s)))
 		timeout_rules(problems, body, form->timeout_s, settings);
-	form->has_keep_alive =
-		note(form, AUT__F_KEEP_ALIVE,
-			 aut__read_bool(problems, &AUT__BODY, body,
-							&(aut__rule){.name = "keep_alive", .nullable = true}, &form->keep_alive));
+	form->has_keep_alive = note(form, AUT__F_KEEP_ALIVE,
+								aut__read_bool(problems, &AUT__BODY, body,
+											   &(aut__rule){.name = "keep_alive", .nullable = true},
+											   &form->keep_alive));
 }
 
 /* ---- the two bodies --------------------------------------------------------------------------- */
@@ -364,7 +379,8 @@ keep_alive_rule(aut__problems *problems, const json_t *body, aut__form *form)
 }
 
 static aut_status
-finish(aut__problems *problems, aut__form *made, aut__form *out, json_t **out_problems, aut_error *err)
+finish(aut__problems *problems, aut__form *made, aut__form *out, json_t **out_problems,
+	   aut_error *err)
 {
 	aut_status status = aut__problems_status(problems, out_problems, err);
 
@@ -379,10 +395,21 @@ aut_status
 aut__form_create(const json_t *body, const aut_settings *settings, bool sql, aut__form *out,
 				 json_t **out_problems, aut_error *err)
 {
-	static const char *const known[] = {"agent_profile_id", "name", "description", "model", "trigger",
-										"observability_associations", "tarball_path",
-										"setup_script_path", "entrypoint", "timeout", "keep_alive",
-										"enabled", "state", "template", NULL};
+	static const char *const known[] = {"agent_profile_id",
+										"name",
+										"description",
+										"model",
+										"trigger",
+										"observability_associations",
+										"tarball_path",
+										"setup_script_path",
+										"entrypoint",
+										"timeout",
+										"keep_alive",
+										"enabled",
+										"state",
+										"template",
+										NULL};
 	aut__problems problems = {0};
 	aut__form made = {0};
 
@@ -394,7 +421,8 @@ aut__form_create(const json_t *body, const aut_settings *settings, bool sql, aut
 		read_state(&problems, body, false, &made);
 		if (note(&made, AUT__F_TEMPLATE,
 				 aut__read_any(&problems, &AUT__BODY, body,
-							   &(aut__rule){.name = "template", .nullable = true}, &made.template_ref)))
+							   &(aut__rule){.name = "template", .nullable = true},
+							   &made.template_ref)))
 			template_rules(&problems, made.template_ref);
 		aut__refuse_others(&problems, &AUT__BODY, body, known);
 		/* rules about the whole body are looked at when its members are good */
@@ -427,10 +455,23 @@ aut_status
 aut__form_update(const json_t *body, const aut_settings *settings, bool sql, aut__form *out,
 				 json_t **out_problems, aut_error *err)
 {
-	static const char *const known[] = {"plugin", "agent_profile_id", "name", "description", "model",
-										"prompt", "repos", "trigger", "observability_associations",
-										"tarball_path", "setup_script_path", "entrypoint", "timeout",
-										"keep_alive", "enabled", "state", NULL};
+	static const char *const known[] = {"plugin",
+										"agent_profile_id",
+										"name",
+										"description",
+										"model",
+										"prompt",
+										"repos",
+										"trigger",
+										"observability_associations",
+										"tarball_path",
+										"setup_script_path",
+										"entrypoint",
+										"timeout",
+										"keep_alive",
+										"enabled",
+										"state",
+										NULL};
 	aut__problems problems = {0};
 	aut__form made = {0};
 
@@ -441,10 +482,11 @@ aut__form_update(const json_t *body, const aut_settings *settings, bool sql, aut
 							   &(aut__rule){.name = "plugin", .nullable = true}, &made.plugin)))
 			plugin_rules(&problems, made.plugin);
 		read_who(&problems, body, true, &made);
-		(void) note(&made, AUT__F_PROMPT,
-					aut__read_text(&problems, &AUT__BODY, body,
-								   &(aut__rule){.name = "prompt", .nullable = true, .max = PROMPT_MAX},
-								   &made.prompt));
+		(void) note(
+			&made, AUT__F_PROMPT,
+			aut__read_text(&problems, &AUT__BODY, body,
+						   &(aut__rule){.name = "prompt", .nullable = true, .max = PROMPT_MAX},
+						   &made.prompt));
 		(void) note(&made, AUT__F_REPOS,
 					aut__read_any(&problems, &AUT__BODY, body,
 								  &(aut__rule){.name = "repos", .nullable = true}, &made.repos));

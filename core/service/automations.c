@@ -30,22 +30,24 @@ aut__schedule_sync(aut_call *call, const aut_automation *automation, const aut__
 		return aut_store_schedule_delete(call->db, &automation->id, err);
 	if (strcmp(automation->state, "ACTIVE") == 0)
 	{
-		status = aut_schedule_check(trigger->schedule, trigger->timezone, &problem, &cron, &tz, err);
+		status =
+			aut_schedule_check(trigger->schedule, trigger->timezone, &problem, &cron, &tz, err);
 		if (status == AUT_OK)
 			status = aut_cron_next(&cron, tz, call->now_us, &next, err);
 		if (status == AUT_OK)
 			call->effects |= AUT_EFFECT_SCHEDULE;
 	}
 	if (status == AUT_OK)
-		status = aut_store_schedule_put(call->db, &automation->id, trigger->schedule, trigger->timezone,
-										next, err);
+		status = aut_store_schedule_put(call->db, &automation->id, trigger->schedule,
+										trigger->timezone, next, err);
 	return status;
 }
 
 /* ---- loading -------------------------------------------------------------------------------- */
 
 aut_status
-aut__automation_load(const aut_call *call, const aut_uuid *id, aut_automation_list *out, aut_error *err)
+aut__automation_load(const aut_call *call, const aut_uuid *id, aut_automation_list *out,
+					 aut_error *err)
 {
 	aut_status status = aut_store_automation_get(call->db, &call->who->org_id, id, out, err);
 
@@ -93,8 +95,8 @@ aut_service_automation_list(aut_call *call, aut_created_by by, int64_t limit, in
 	if (status == AUT_OK)
 		status = aut__page_check(call, limit, offset, err);
 	if (status == AUT_OK)
-		status = aut_store_automation_list(call->db, &call->who->org_id, by, &call->who->user_id, limit,
-										   offset, &list, &total, err);
+		status = aut_store_automation_list(call->db, &call->who->org_id, by, &call->who->user_id,
+										   limit, offset, &list, &total, err);
 	if (status == AUT_OK)
 		status = aut__give(list_json(&list, total), out, err);
 	aut_automation_list_done(&list);
@@ -116,7 +118,8 @@ ambiguous(const char *name, const aut_automation_list *list, aut_error *err)
 		aut_buf_printf(&ids, "%s%s", i > 0 ? ", " : "", aut_uuid_format(&list->items[i].id, id));
 	}
 	if (ids.status == AUT_OK)
-		status = aut_fail(err, AUT_EINVAL, "%zu automations are named \"%.80s\"; say which by its id: %s",
+		status = aut_fail(err, AUT_EINVAL,
+						  "%zu automations are named \"%.80s\"; say which by its id: %s",
 						  list->count, name, ids.data);
 	else
 		status = aut_fail(err, AUT_ENOMEM, "out of memory for a list of automations");
@@ -163,14 +166,16 @@ aut__tarball_check(const aut_call *call, const char *tarball_path, aut_error *er
 	{
 		/* what a run downloads and executes must not come over a line anybody may change */
 		if (strncmp(tarball_path, "http://", 7) == 0)
-			return aut_fail(err, AUT_EINVAL,
-							"tarball_path must be oh-internal://uploads/<uuid> or a URL with https://, "
-							"s3:// or gs://");
+			return aut_fail(
+				err, AUT_EINVAL,
+				"tarball_path must be oh-internal://uploads/<uuid> or a URL with https://, "
+				"s3:// or gs://");
 		return AUT_OK;
 	}
 	if (!aut__tarball_upload(tarball_path, &id))
-		return aut_fail(err, AUT_EINVAL,
-						"tarball_path does not name an upload; expected oh-internal://uploads/<uuid>");
+		return aut_fail(
+			err, AUT_EINVAL,
+			"tarball_path does not name an upload; expected oh-internal://uploads/<uuid>");
 	status = aut_store_upload_get(call->db, &id, &list, err);
 	if (status != AUT_OK)
 		return status == AUT_ENOTFOUND ? aut_fail(err, AUT_ENOTFOUND, "Upload not found") : status;
@@ -189,8 +194,8 @@ aut__tarball_check(const aut_call *call, const char *tarball_path, aut_error *er
 }
 
 aut_status
-aut_service_automation_tarball(aut_call *call, const aut_uuid *id, aut_rows *out_data, char **out_name,
-							   char **out_url, aut_error *err)
+aut_service_automation_tarball(aut_call *call, const aut_uuid *id, aut_rows *out_data,
+							   char **out_name, char **out_url, aut_error *err)
 {
 	aut_automation_list list = {0};
 	const char *path;
@@ -219,7 +224,8 @@ aut_service_automation_tarball(aut_call *call, const aut_uuid *id, aut_rows *out
 			status = aut_fail(err, AUT_ENOMEM, "out of memory for a URL");
 	}
 	else
-		status = aut_fail(err, AUT_EINVAL, "The tarball of this automation cannot be downloaded from here");
+		status = aut_fail(err, AUT_EINVAL,
+						  "The tarball of this automation cannot be downloaded from here");
 	if (status == AUT_OK)
 	{
 		*out_name = name;
@@ -244,8 +250,8 @@ is_of_template(const aut_automation *automation, const char *template_id, bool *
 
 	if (automation->preset_metadata == NULL)
 		return false;
-	status = aut_json_parse(automation->preset_metadata, strlen(automation->preset_metadata), &metadata,
-							NULL);
+	status = aut_json_parse(automation->preset_metadata, strlen(automation->preset_metadata),
+							&metadata, NULL);
 	*out_no_memory = status == AUT_ENOMEM;
 	id = aut_json_string(json_object_get(metadata, "template"), "id");
 	is = id != NULL && strcmp(id, template_id) == 0;
@@ -272,8 +278,9 @@ find_template(const aut_call *call, const json_t *template_ref, aut_uuid *out, b
 	{
 		aut_automation_list list = {0};
 
-		status = aut_store_automation_list(call->db, &call->who->org_id, AUT_CREATED_BY_ANY,
-										   &call->who->user_id, TEMPLATE_PAGE, offset, &list, NULL, err);
+		status =
+			aut_store_automation_list(call->db, &call->who->org_id, AUT_CREATED_BY_ANY,
+									  &call->who->user_id, TEMPLATE_PAGE, offset, &list, NULL, err);
 		count = list.count;
 		for (size_t i = 0; status == AUT_OK && i < count; i++)
 		{

@@ -37,7 +37,8 @@ aut__first_run_record(const aut_call *call, const aut_run_task *task, const char
 	const json_t *template_ref;
 	aut_status status;
 
-	status = aut_store_automation_get(call->db, &task->org_id, &task->run.automation_id, &list, err);
+	status =
+		aut_store_automation_get(call->db, &task->org_id, &task->run.automation_id, &list, err);
 	if (status == AUT_ENOTFOUND)
 		return AUT_OK;
 	if (status != AUT_OK)

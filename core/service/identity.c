@@ -109,7 +109,8 @@ aut__page_check(aut_call *call, int64_t limit, int64_t offset, aut_error *err)
 	aut__problems problems = {0};
 	aut__loc at_limit = {&AUT__QUERY, "limit", 0};
 	aut__loc at_offset = {&AUT__QUERY, "offset", 0};
-	json_t *input = json_pack("{s:I, s:I}", "limit", (json_int_t) limit, "offset", (json_int_t) offset);
+	json_t *input =
+		json_pack("{s:I, s:I}", "limit", (json_int_t) limit, "offset", (json_int_t) offset);
 
 	if (limit < 1)
 		aut__problem(&problems, &at_limit, "greater_than_equal", json_object_get(input, "limit"),

@@ -36,8 +36,9 @@ typedef struct aut__problems
 
 /* Add one problem at `at`.  input (borrowed, may be NULL) is what was given there; take_ctx may be
  * NULL.  The message must be valid UTF-8. */
-void aut__problem(aut__problems *problems, const aut__loc *at, const char *type, const json_t *input,
-				  json_t *take_ctx, const char *fmt, ...) __attribute__((format(printf, 6, 7)));
+void aut__problem(aut__problems *problems, const aut__loc *at, const char *type,
+				  const json_t *input, json_t *take_ctx, const char *fmt, ...)
+	__attribute__((format(printf, 6, 7)));
 /* A rule of ours that no type expresses: type "value_error", message behind "Value error, ". */
 void aut__problem_value(aut__problems *problems, const aut__loc *at, const json_t *input,
 						const char *fmt, ...) __attribute__((format(printf, 4, 5)));
@@ -58,17 +59,17 @@ aut_status aut__problems_status(aut__problems *problems, json_t **out_problems, 
 typedef enum aut__got
 {
 	AUT__ABSENT,
-	AUT__NULL,  /* explicit null, where that is allowed */
+	AUT__NULL, /* explicit null, where that is allowed */
 	AUT__VALUE,
-	AUT__BAD    /* a problem was added */
+	AUT__BAD /* a problem was added */
 } aut__got;
 
 /* How a member may look. */
 typedef struct aut__rule
 {
 	const char *name;
-	bool required; /* absent is a problem */
-	bool nullable; /* null is a value of its own */
+	bool required;   /* absent is a problem */
+	bool nullable;   /* null is a value of its own */
 	size_t min, max; /* texts: length in code points; max 0: unlimited */
 } aut__rule;
 
@@ -107,10 +108,10 @@ size_t aut__control_at(const char *text);
 /* A trigger as it is stored: every default filled in. */
 typedef struct aut__trigger
 {
-	json_t *json; /* owned */
-	const char *type; /* "cron" or "event" */
+	json_t *json;                    /* owned */
+	const char *type;                /* "cron" or "event" */
 	const char *schedule, *timezone; /* cron; live in json */
-	bool continues; /* destination continue_conversation */
+	bool continues;                  /* destination continue_conversation */
 } aut__trigger;
 void aut__trigger_done(aut__trigger *trigger);
 /* Fills *out only when there is no problem.  sql: the source of row triggers is allowed. */
@@ -160,10 +161,10 @@ typedef struct aut__form
 } aut__form;
 void aut__form_done(aut__form *form);
 /* AUT_EINVAL and *out_problems when the body does not pass. */
-aut_status aut__form_create(const json_t *body, const aut_settings *settings, bool sql, aut__form *out,
-							json_t **out_problems, aut_error *err);
-aut_status aut__form_update(const json_t *body, const aut_settings *settings, bool sql, aut__form *out,
-							json_t **out_problems, aut_error *err);
+aut_status aut__form_create(const json_t *body, const aut_settings *settings, bool sql,
+							aut__form *out, json_t **out_problems, aut_error *err);
+aut_status aut__form_update(const json_t *body, const aut_settings *settings, bool sql,
+							aut__form *out, json_t **out_problems, aut_error *err);
 /* State and enabled reconciled: the state asked for, or NULL when neither was given. */
 const char *aut__form_state(const aut__form *form);
 
@@ -194,7 +195,8 @@ aut_status aut__error_text(const json_t *error, char **out, aut_error *err);
 /* status_detail as JSON text.  previous: the run's status_detail so far (may be NULL), whose first
  * sight and count go on when it tells of the same thing. */
 aut_status aut__error_status_detail(const aut__completion *completion, const char *formatted,
-									const char *previous, int64_t now_us, char **out, aut_error *err);
+									const char *previous, int64_t now_us, char **out,
+									aut_error *err);
 /* The record on PENDING runs that a disabled or deleted automation leaves behind. */
 aut_status aut__blocked_detail(const char *disabled_detail, char **out, aut_error *err);
 
@@ -218,8 +220,8 @@ aut_status aut__automation_load(const aut_call *call, const aut_uuid *id, aut_au
 aut_status aut__run_load(const aut_call *call, const aut_uuid *run_id, aut_run_task *out,
 						 aut_error *err);
 /* Record the first end of a run of an automation made from a template; stage NULL: none. */
-aut_status aut__first_run_record(const aut_call *call, const aut_run_task *task, const char *status_word,
-								 const char *stage, aut_error *err);
+aut_status aut__first_run_record(const aut_call *call, const aut_run_task *task,
+								 const char *status_word, const char *stage, aut_error *err);
 /* Schedule row after a change of trigger or state; ACTIVE cron fires next after now, never before. */
 aut_status aut__schedule_sync(aut_call *call, const aut_automation *automation,
 							  const aut__trigger *trigger, aut_error *err);

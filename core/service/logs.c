@@ -18,9 +18,9 @@
 
 #define LIMIT_MAX INT64_C(1048576)
 /* A character has at most four bytes; an answer with room for one always gets on. */
-#define LIMIT_MIN INT64_C(4)
+#define LIMIT_MIN      INT64_C(4)
 #define CHUNKS_AT_ONCE 16
-#define SETTLE_US (10 * AUT_US_PER_S)
+#define SETTLE_US      (10 * AUT_US_PER_S)
 
 /* Text under construction. */
 typedef struct reading
@@ -37,7 +37,8 @@ typedef struct reading
 static aut_status
 settle(reading *r, bool whole)
 {
-	size_t len = whole ? r->raw.len : aut_utf8_boundary(r->raw.data != NULL ? r->raw.data : "", r->raw.len);
+	size_t len =
+		whole ? r->raw.len : aut_utf8_boundary(r->raw.data != NULL ? r->raw.data : "", r->raw.len);
 	aut_status status = aut_utf8_sanitize(&r->text, r->raw.data != NULL ? r->raw.data : "", len);
 
 	r->at -= (int64_t) (r->raw.len - len);
@@ -85,7 +86,8 @@ read_chunks(const aut_call *call, const aut_uuid *run_id, int64_t limit, reading
 
 			/* the limit counts bytes that are there, not those of a hole in front */
 			if (r->first < 0)
-				r->end = (aut_rows_int(&rows, i, 0) > r->at ? aut_rows_int(&rows, i, 0) : r->at) + limit;
+				r->end =
+					(aut_rows_int(&rows, i, 0) > r->at ? aut_rows_int(&rows, i, 0) : r->at) + limit;
 			if (!take(r, aut_rows_int(&rows, i, 0), data->data, data->len, &status))
 			{
 				more = false;
@@ -112,9 +114,9 @@ logs_json(const aut_run *run, int64_t after, const reading *r, bool complete)
 	good = good && aut_json_set(out, "total", json_integer(run->output_bytes));
 	good = good && aut_json_set(out, "truncated", json_boolean(r->first > after));
 	good = good && aut_json_set(out, "complete", json_boolean(complete));
-	good = good && aut_json_set(out, "data",
-								json_stringn_nocheck(r->text.data != NULL ? r->text.data : "",
-													 r->text.len));
+	good = good && aut_json_set(
+					   out, "data",
+					   json_stringn_nocheck(r->text.data != NULL ? r->text.data : "", r->text.len));
 	if (good)
 		return out;
 	json_decref(out);
@@ -168,8 +170,8 @@ logs(const aut_call *call, const aut_run *run, int64_t after, int64_t limit, jso
 }
 
 aut_status
-aut_service_run_logs(aut_call *call, const aut_uuid *run_id, int64_t after, int64_t limit, json_t **out,
-					 aut_error *err)
+aut_service_run_logs(aut_call *call, const aut_uuid *run_id, int64_t after, int64_t limit,
+					 json_t **out, aut_error *err)
 {
 	aut_run_task task = {0};
 	aut_status status = aut__may_view(call, err);

@@ -48,8 +48,9 @@ problem_add(aut__problems *problems, const aut__loc *at, const char *type, const
 	good = good && aut_json_set(problem, "loc", json_incref(loc));
 	good = good && aut_json_set(problem, "msg", aut_json_text_or_null(message));
 	/* the input is shared with the body, not copied: nobody changes either */
-	good = good && aut_json_set(problem, "input",
-								input != NULL ? json_incref((json_t *) (uintptr_t) input) : json_null());
+	good = good &&
+		   aut_json_set(problem, "input",
+						input != NULL ? json_incref((json_t *) (uintptr_t) input) : json_null());
 	if (take_ctx != NULL)
 		good = good && aut_json_set(problem, "ctx", json_incref(take_ctx));
 	if (problems->list == NULL)
@@ -61,7 +62,7 @@ problem_add(aut__problems *problems, const aut__loc *at, const char *type, const
 	return good;
 }
 
-static void
+static void __attribute__((format(printf, 7, 0)))
 problem_format(aut__problems *problems, const aut__loc *at, const char *type, const json_t *input,
 			   json_t *take_ctx, const char *before, const char *fmt, va_list args)
 {
@@ -115,14 +116,14 @@ aut__problem(aut__problems *problems, const aut__loc *at, const char *type, cons
 }
 
 void
-aut__problem_value(aut__problems *problems, const aut__loc *at, const json_t *input, const char *fmt,
-				   ...)
+aut__problem_value(aut__problems *problems, const aut__loc *at, const json_t *input,
+				   const char *fmt, ...)
 {
 	va_list args;
 
 	va_start(args, fmt);
-	problem_format(problems, at, "value_error", input, json_pack("{s:{}}", "error"), "Value error, ",
-				   fmt, args);
+	problem_format(problems, at, "value_error", input, json_pack("{s:{}}", "error"),
+				   "Value error, ", fmt, args);
 	va_end(args);
 }
 
@@ -151,7 +152,8 @@ summarize(const json_t *list, aut_error *err)
 		int wrote;
 
 		if (json_is_string(part))
-			wrote = snprintf(where + used, sizeof where - used, "%s%s", dot, json_string_value(part));
+			wrote =
+				snprintf(where + used, sizeof where - used, "%s%s", dot, json_string_value(part));
 		else
 			wrote = snprintf(where + used, sizeof where - used, "%s%lld", dot,
 							 (long long) json_integer_value(part));
@@ -161,8 +163,8 @@ summarize(const json_t *list, aut_error *err)
 	}
 	where[aut_utf8_boundary(where, strlen(where))] = '\0';
 	if (more > 0)
-		return aut_fail(err, AUT_EINVAL, "%s%s%s (and %zu more)", where, where[0] != '\0' ? ": " : "",
-						aut_json_string(first, "msg"), more);
+		return aut_fail(err, AUT_EINVAL, "%s%s%s (and %zu more)", where,
+						where[0] != '\0' ? ": " : "", aut_json_string(first, "msg"), more);
 	return aut_fail(err, AUT_EINVAL, "%s%s%s", where, where[0] != '\0' ? ": " : "",
 					aut_json_string(first, "msg"));
 }
@@ -198,8 +200,9 @@ aut__blank_at(const char *text)
 {
 	/* str.isspace beyond ASCII: NEL, NBSP, Ogham, the general punctuation spaces, line and paragraph
 	 * separators, narrow and medium spaces, ideographic. */
-	static const char *const wide[] = {"\xc2\x85",     "\xc2\xa0",     "\xe1\x9a\x80", "\xe2\x80\xa8",
-									   "\xe2\x80\xa9", "\xe2\x80\xaf", "\xe2\x81\x9f", "\xe3\x80\x80"};
+	static const char *const wide[] = {"\xc2\x85",     "\xc2\xa0",     "\xe1\x9a\x80",
+									   "\xe2\x80\xa8", "\xe2\x80\xa9", "\xe2\x80\xaf",
+									   "\xe2\x81\x9f", "\xe3\x80\x80"};
 	const unsigned char *at = (const unsigned char *) text;
 
 	if ((at[0] >= 0x09 && at[0] <= 0x0d) || (at[0] >= 0x1c && at[0] <= 0x20))
@@ -283,14 +286,15 @@ member(aut__problems *problems, const aut__loc *at, const json_t *object, const 
 }
 
 aut__got
-aut__read_any(aut__problems *problems, const aut__loc *at, const json_t *object, const aut__rule *rule,
-			  const json_t **out)
+aut__read_any(aut__problems *problems, const aut__loc *at, const json_t *object,
+			  const aut__rule *rule, const json_t **out)
 {
 	return member(problems, at, object, rule, out);
 }
 
 static bool
-length_fits(aut__problems *problems, const aut__loc *here, const json_t *value, const aut__rule *rule)
+length_fits(aut__problems *problems, const aut__loc *here, const json_t *value,
+			const aut__rule *rule)
 {
 	size_t length = aut_utf8_length(json_string_value(value), json_string_length(value));
 
@@ -314,8 +318,8 @@ length_fits(aut__problems *problems, const aut__loc *here, const json_t *value, 
 }
 
 aut__got
-aut__read_text(aut__problems *problems, const aut__loc *at, const json_t *object, const aut__rule *rule,
-			   const char **out)
+aut__read_text(aut__problems *problems, const aut__loc *at, const json_t *object,
+			   const aut__rule *rule, const char **out)
 {
 	aut__loc here = {at, rule->name, 0};
 	const json_t *value = NULL;
@@ -363,8 +367,8 @@ bool_from(const json_t *value, bool *out)
 }
 
 aut__got
-aut__read_bool(aut__problems *problems, const aut__loc *at, const json_t *object, const aut__rule *rule,
-			   bool *out)
+aut__read_bool(aut__problems *problems, const aut__loc *at, const json_t *object,
+			   const aut__rule *rule, bool *out)
 {
 	aut__loc here = {at, rule->name, 0};
 	const json_t *value = NULL;
@@ -428,8 +432,8 @@ int_from_text(const char *text, int64_t *out)
 }
 
 aut__got
-aut__read_int(aut__problems *problems, const aut__loc *at, const json_t *object, const aut__rule *rule,
-			  int64_t *out)
+aut__read_int(aut__problems *problems, const aut__loc *at, const json_t *object,
+			  const aut__rule *rule, int64_t *out)
 {
 	aut__loc here = {at, rule->name, 0};
 	const json_t *value = NULL;
@@ -495,8 +499,8 @@ real_from_text(const char *text, double *out)
 }
 
 aut__got
-aut__read_real(aut__problems *problems, const aut__loc *at, const json_t *object, const aut__rule *rule,
-			   double *out)
+aut__read_real(aut__problems *problems, const aut__loc *at, const json_t *object,
+			   const aut__rule *rule, double *out)
 {
 	aut__loc here = {at, rule->name, 0};
 	const json_t *value = NULL;
@@ -545,8 +549,8 @@ aut__read_object(aut__problems *problems, const aut__loc *at, const json_t *obje
 }
 
 aut__got
-aut__read_uuid(aut__problems *problems, const aut__loc *at, const json_t *object, const aut__rule *rule,
-			   aut_uuid *out)
+aut__read_uuid(aut__problems *problems, const aut__loc *at, const json_t *object,
+			   const aut__rule *rule, aut_uuid *out)
 {
 	aut__loc here = {at, rule->name, 0};
 	const json_t *value = NULL;
@@ -568,8 +572,8 @@ aut__read_uuid(aut__problems *problems, const aut__loc *at, const json_t *object
 }
 
 aut__got
-aut__read_word(aut__problems *problems, const aut__loc *at, const json_t *object, const aut__rule *rule,
-			   const char *const *words, const char **out)
+aut__read_word(aut__problems *problems, const aut__loc *at, const json_t *object,
+			   const aut__rule *rule, const char *const *words, const char **out)
 {
 	aut__loc here = {at, rule->name, 0};
 	const json_t *value = NULL;

@@ -17,7 +17,7 @@
 
 /* As much as is kept of an error; a script may put a whole log there. */
 #define ERROR_TEXT_MAX 65536
-#define NOTHING_SAID "The run reported a failure without saying why"
+#define NOTHING_SAID   "The run reported a failure without saying why"
 
 /* ---- error_detail --------------------------------------------------------------------------- */
 
@@ -169,8 +169,9 @@ static const hint PHRASES[] = {
 };
 
 /* Codes that say no more than that a client call failed. */
-static const char *const GENERIC_CODES[] = {"LLMError", "LLMServiceUnavailableError", "LLMTimeoutError",
-											"APIError", "APIConnectionError", "HTTPError"};
+static const char *const GENERIC_CODES[] = {"LLMError",           "LLMServiceUnavailableError",
+											"LLMTimeoutError",    "APIError",
+											"APIConnectionError", "HTTPError"};
 
 static bool
 contains_lowered(const char *text, const char *phrase)
@@ -215,7 +216,8 @@ classify(const json_t *event)
 	{
 		const char *action = aut_json_string(given, "user_action");
 
-		return (verdict){aut_json_string(given, "kind"), json_is_true(json_object_get(given, "retryable")),
+		return (verdict){aut_json_string(given, "kind"),
+						 json_is_true(json_object_get(given, "retryable")),
 						 action != NULL ? action : "none", aut_json_string(given, "error_id")};
 	}
 	for (size_t i = 0; i < sizeof CODES / sizeof CODES[0]; i++)
@@ -282,8 +284,8 @@ give_text(json_t *take_value, char **out, aut_error *err)
 }
 
 aut_status
-aut__error_status_detail(const aut__completion *completion, const char *formatted, const char *previous,
-						 int64_t now_us, char **out, aut_error *err)
+aut__error_status_detail(const aut__completion *completion, const char *formatted,
+						 const char *previous, int64_t now_us, char **out, aut_error *err)
 {
 	const json_t *error = completion->error;
 	bool typed = completion->error_is_typed;
@@ -295,8 +297,8 @@ aut__error_status_detail(const aut__completion *completion, const char *formatte
 	json_t *detail = json_object();
 	bool good;
 
-	(void) snprintf(fingerprint, sizeof fingerprint, "callback:%s%s%s", source != NULL ? source : "",
-					source != NULL ? ":" : "", is.kind);
+	(void) snprintf(fingerprint, sizeof fingerprint, "callback:%s%s%s",
+					source != NULL ? source : "", source != NULL ? ":" : "", is.kind);
 	good = aut_json_set(detail, "phase", json_string("callback"));
 	good = good && aut_json_set(detail, "kind", json_string(is.kind));
 	good = good && aut_json_set(detail, "detail", json_string(said != NULL ? said : formatted));
@@ -331,9 +333,9 @@ aut__blocked_detail(const char *disabled_detail, char **out, aut_error *err)
 		if (status != AUT_OK)
 			return status;
 	}
-	detail = json_pack("{s:s, s:s, s:s, s:b, s:s, s:s, s:s, s:o?}", "phase", "dispatch", "kind", "blocked",
-					   "detail", "The automation was disabled before this run started", "transient", 0,
-					   "source", "automation_service", "operation", "automation_disabled", "user_action",
-					   "settings", "disabled_detail", why);
+	detail = json_pack("{s:s, s:s, s:s, s:b, s:s, s:s, s:s, s:o?}", "phase", "dispatch", "kind",
+					   "blocked", "detail", "The automation was disabled before this run started",
+					   "transient", 0, "source", "automation_service", "operation",
+					   "automation_disabled", "user_action", "settings", "disabled_detail", why);
 	return give_text(detail, out, err);
 }

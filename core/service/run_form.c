@@ -10,8 +10,8 @@
 
 #include "core/service/internal.h"
 
-#define PHASE_MAX 200
-#define PHASE_BYTES_MAX 4096
+#define PHASE_MAX           200
+#define PHASE_BYTES_MAX     4096
 #define CONVERSATION_ID_MAX 255
 
 /* ---- completion ----------------------------------------------------------------------------- */
@@ -51,8 +51,9 @@ static bool
 is_classification(const json_t *value)
 {
 	static const char *const known[] = {"kind", "retryable", "user_action", "error_id", NULL};
-	static const char *const kinds[] = {"auth",      "quota",        "rate_limit", "config",
-										"transient", "agent_action", "internal",   "unknown", NULL};
+	static const char *const kinds[] = {"auth",     "quota",     "rate_limit",
+										"config",   "transient", "agent_action",
+										"internal", "unknown",   NULL};
 	static const char *const actions[] = {"none", "retry", "settings", NULL};
 	const json_t *action = json_object_get(value, "user_action");
 
@@ -65,8 +66,8 @@ is_classification(const json_t *value)
 static bool
 is_error_event(const json_t *error)
 {
-	static const char *const known[] = {"id",   "timestamp", "source",         "parent_id", "code",
-										"detail", "kind",      "classification", NULL};
+	static const char *const known[] = {
+		"id", "timestamp", "source", "parent_id", "code", "detail", "kind", "classification", NULL};
 	static const char *const sources[] = {"agent", "user", "environment", "hook", NULL};
 	const json_t *kind = json_object_get(error, "kind");
 	const json_t *id = json_object_get(error, "id");
@@ -76,11 +77,13 @@ is_error_event(const json_t *error)
 	return json_is_object(error) && has_only(error, known) &&
 		   is_word_of(json_object_get(error, "source"), sources) &&
 		   json_is_string(json_object_get(error, "code")) &&
-		   json_is_string(json_object_get(error, "detail")) && is_text_or_null(error, "parent_id") &&
-		   (id == NULL || json_is_string(id)) && (timestamp == NULL || json_is_string(timestamp)) &&
+		   json_is_string(json_object_get(error, "detail")) &&
+		   is_text_or_null(error, "parent_id") && (id == NULL || json_is_string(id)) &&
+		   (timestamp == NULL || json_is_string(timestamp)) &&
 		   (kind == NULL || (json_is_string(kind) &&
 							 strcmp(json_string_value(kind), "ConversationErrorEvent") == 0)) &&
-		   (classification == NULL || json_is_null(classification) || is_classification(classification));
+		   (classification == NULL || json_is_null(classification) ||
+			is_classification(classification));
 }
 
 static void
@@ -109,8 +112,8 @@ read_error(aut__problems *problems, const json_t *body, aut__completion *out)
 aut_status
 aut__form_complete(const json_t *body, aut__completion *out, json_t **out_problems, aut_error *err)
 {
-	static const char *const known[] = {"status",          "run_id",       "conversation_id", "error", "cost",
-										"blocking_factor", "task_outcome", NULL};
+	static const char *const known[] = {"status", "run_id",          "conversation_id", "error",
+										"cost",   "blocking_factor", "task_outcome",    NULL};
 	static const char *const ends[] = {"COMPLETED", "FAILED", NULL};
 	aut__problems problems = {0};
 	aut__completion made = {0};
@@ -130,11 +133,12 @@ aut__form_complete(const json_t *body, aut__completion *out, json_t **out_proble
 			&(aut__rule){.name = "conversation_id", .nullable = true, .max = CONVERSATION_ID_MAX},
 			&made.conversation_id);
 		read_error(&problems, body, &made);
-		made.has_cost =
-			aut__read_real(&problems, &AUT__BODY, body, &(aut__rule){.name = "cost", .nullable = true},
-						   &made.cost) == AUT__VALUE;
+		made.has_cost = aut__read_real(&problems, &AUT__BODY, body,
+									   &(aut__rule){.name = "cost", .nullable = true},
+									   &made.cost) == AUT__VALUE;
 		(void) aut__read_object(&problems, &AUT__BODY, body,
-								&(aut__rule){.name = "blocking_factor", .nullable = true}, &discarded);
+								&(aut__rule){.name = "blocking_factor", .nullable = true},
+								&discarded);
 		(void) aut__read_object(&problems, &AUT__BODY, body,
 								&(aut__rule){.name = "task_outcome", .nullable = true}, &discarded);
 		aut__refuse_others(&problems, &AUT__BODY, body, known);

@@ -15,7 +15,7 @@
 #include "core/service/internal.h"
 
 /* What a caller may hand to a run; it travels through an environment variable. */
-#define INPUT_MAX 1048576
+#define INPUT_MAX   1048576
 #define DELAY_S_MAX INT64_C(31536000)
 
 /* ---- starting ------------------------------------------------------------------------------- */
@@ -30,7 +30,8 @@ options_check(const aut_trigger_options *options, aut_error *err)
 	if (options->dedupe_key != NULL)
 		return aut_fail(err, AUT_EUNSUPPORTED, "dedupe_key is not supported in this version");
 	if (options->delay_s < 0 || options->delay_s > DELAY_S_MAX)
-		return aut_fail(err, AUT_EINVAL, "delay must be 0 to %lld seconds", (long long) DELAY_S_MAX);
+		return aut_fail(err, AUT_EINVAL, "delay must be 0 to %lld seconds",
+						(long long) DELAY_S_MAX);
 	if (options->input == NULL)
 		return AUT_OK;
 	len = strlen(options->input);
@@ -80,8 +81,8 @@ give_run(const aut_call *call, const aut_uuid *run_id, json_t **out, aut_error *
 }
 
 aut_status
-aut_service_trigger(aut_call *call, const aut_uuid *automation_id, const aut_trigger_options *options,
-					json_t **out, aut_error *err)
+aut_service_trigger(aut_call *call, const aut_uuid *automation_id,
+					const aut_trigger_options *options, json_t **out, aut_error *err)
 {
 	static const aut_trigger_options none = {0};
 	aut_automation_list list = {0};
@@ -129,7 +130,8 @@ list_json(const aut_run_list *list, const int64_t counts[AUT_RUN_STATUS_COUNT])
 								json_integer(counts[i]));
 	}
 	if (good)
-		out = json_pack("{s:O, s:I, s:O}", "runs", items, "total", total, "status_counts", by_status);
+		out =
+			json_pack("{s:O, s:I, s:O}", "runs", items, "total", total, "status_counts", by_status);
 	json_decref(items);
 	json_decref(by_status);
 	return out;
@@ -173,8 +175,8 @@ automation_name(const aut_call *call, const aut_run_list *list, const json_t *it
 		if (aut_uuid_equal(&list->items[i].automation_id, &list->items[at].automation_id))
 			return json_incref(json_object_get(json_array_get(items, i), "automation_name"));
 	}
-	status = aut_store_automation_get(call->db, &call->who->org_id, &list->items[at].automation_id, &owner,
-									  err);
+	status = aut_store_automation_get(call->db, &call->who->org_id, &list->items[at].automation_id,
+									  &owner, err);
 	if (status == AUT_OK)
 	{
 		name = aut_json_text_or_null(owner.items[0].name);
@@ -188,7 +190,8 @@ automation_name(const aut_call *call, const aut_run_list *list, const json_t *it
 }
 
 aut_status
-aut_service_run_list_all(aut_call *call, int64_t limit, int64_t offset, json_t **out, aut_error *err)
+aut_service_run_list_all(aut_call *call, int64_t limit, int64_t offset, json_t **out,
+						 aut_error *err)
 {
 	aut_error story = AUT_ERROR_INIT;
 	aut_run_list list = {0};
@@ -292,8 +295,8 @@ complete(aut_call *call, const aut_run_task *task, const aut__completion *said, 
 	if (!said->completed)
 		status = aut__error_text(said->error, &error_text, err);
 	if (status == AUT_OK && !said->completed)
-		status = aut__error_status_detail(said, error_text, task->run.status_detail, call->now_us, &detail,
-										  err);
+		status = aut__error_status_detail(said, error_text, task->run.status_detail, call->now_us,
+										  &detail, err);
 	end.error_detail = error_text;
 	end.status_detail = detail;
 	if (status == AUT_OK)

@@ -19,27 +19,27 @@
 
 #include "automation/settings.h"
 
-#define PREFIX "AUTOMATION_"
+#define PREFIX   "AUTOMATION_"
 #define API_PATH "/api/automation"
 
 #define INFO_DEFAULTS_S(def) .default_text = (def)
 #define INFO_DEFAULTS_K(def) .default_text = (def)
 #define INFO_DEFAULTS_I(def) .default_number = (def)
 #define INFO_DEFAULTS_B(def) .default_number = (def)
-#define INFO_KIND_S 'S'
-#define INFO_KIND_K 'K'
-#define INFO_KIND_I 'I'
-#define INFO_KIND_B 'B'
+#define INFO_KIND_S          'S'
+#define INFO_KIND_K          'K'
+#define INFO_KIND_I          'I'
+#define INFO_KIND_B          'B'
 
 static const aut_setting_info SETTINGS[] = {
-#define INFO(member_, kind_, name_, def, lo, hi, help_)                                              \
-	{.member = #member_,                                                                             \
-	 .name = PREFIX name_,                                                                           \
-	 .kind = INFO_KIND_##kind_,                                                                      \
-	 INFO_DEFAULTS_##kind_(def),                                                                     \
-	 .minimum = (lo),                                                                                \
-	 .maximum = (hi),                                                                                \
-	 .help = (help_),                                                                                \
+#define INFO(member_, kind_, name_, def, lo, hi, help_)                                            \
+	{.member = #member_,                                                                           \
+	 .name = PREFIX name_,                                                                         \
+	 .kind = INFO_KIND_##kind_,                                                                    \
+	 INFO_DEFAULTS_##kind_(def),                                                                   \
+	 .minimum = (lo),                                                                              \
+	 .maximum = (hi),                                                                              \
+	 .help = (help_),                                                                              \
 	 .offset = offsetof(aut_settings, member_)},
 	AUT_SETTINGS_MAP(INFO)
 #undef INFO
@@ -75,11 +75,11 @@ static const char *const OTHER_NAMES[] = {
 	/* where core/schedule reads time zones */
 	"TZDIR",
 	/* told to runs: a daemon may be started from within one */
-	"ID", "NAME", "RUN_ID", "ORG_ID", "USER_ID", "TRIGGER_SOURCE", "RUN_TRIGGER_SOURCE", "TRIGGER_TYPE",
-	"CALLBACK_URL", "PHASE_URL", "API_URL", "EVENT_PAYLOAD", "MODEL", "AGENT_PROFILE_ID",
-	"CONVERSATION_ID", "KV_TOKEN", "CALLBACK_API_KEY", "PLUGIN_ROOT", "CONFIG_PATH",
-	"EXECUTION_SPEC_PATH", "REQUIRED_PLUGINS_PATH", "AGENT_PROFILE_NAME", "AGENT_PROFILE_KIND",
-	"LLM_PROFILE_NAME"};
+	"ID", "NAME", "RUN_ID", "ORG_ID", "USER_ID", "TRIGGER_SOURCE", "RUN_TRIGGER_SOURCE",
+	"TRIGGER_TYPE", "CALLBACK_URL", "PHASE_URL", "API_URL", "EVENT_PAYLOAD", "MODEL",
+	"AGENT_PROFILE_ID", "CONVERSATION_ID", "KV_TOKEN", "CALLBACK_API_KEY", "PLUGIN_ROOT",
+	"CONFIG_PATH", "EXECUTION_SPEC_PATH", "REQUIRED_PLUGINS_PATH", "AGENT_PROFILE_NAME",
+	"AGENT_PROFILE_KIND", "LLM_PROFILE_NAME"};
 
 size_t
 aut_setting_count(void)
@@ -215,7 +215,8 @@ set_text(aut_settings *settings, const aut_setting_info *info, const char *text,
 }
 
 aut_status
-aut_settings_set(aut_settings *settings, const aut_setting_info *info, const char *text, aut_error *err)
+aut_settings_set(aut_settings *settings, const aut_setting_info *info, const char *text,
+				 aut_error *err)
 {
 	int64_t number;
 
@@ -229,8 +230,9 @@ aut_settings_set(aut_settings *settings, const aut_setting_info *info, const cha
 							info->name, text);
 	}
 	else if (!aut_int_parse(text, info->minimum, info->maximum, &number))
-		return aut_fail(err, AUT_EINVAL, "%s must be a whole number from %lld to %lld, not \"%.40s\"",
-						info->name, (long long) info->minimum, (long long) info->maximum, text);
+		return aut_fail(err, AUT_EINVAL,
+						"%s must be a whole number from %lld to %lld, not \"%.40s\"", info->name,
+						(long long) info->minimum, (long long) info->maximum, text);
 	*number_member(settings, info) = number;
 	return AUT_OK;
 }
@@ -265,8 +267,8 @@ setting_of(const char *variable, size_t name_len, bool *out_exact)
 }
 
 static void
-warn_unknown(const char *variable, size_t name_len, void (*warn)(void *payload, const char *message),
-			 void *payload)
+warn_unknown(const char *variable, size_t name_len,
+			 void (*warn)(void *payload, const char *message), void *payload)
 {
 	char message[200];
 

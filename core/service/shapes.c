@@ -48,11 +48,13 @@ aut_run_json(const aut_run *run)
 	good = good && aut_json_set(out, "error_detail", aut_json_text_or_null(run->error_detail));
 	good = good && aut_json_set(out, "status_detail", stored(run->status_detail));
 	good = good && aut_json_set(out, "current_phase", aut_json_text_or_null(run->current_phase));
-	good = good && aut_json_set(out, "conversation_id", aut_json_text_or_null(run->conversation_id));
+	good =
+		good && aut_json_set(out, "conversation_id", aut_json_text_or_null(run->conversation_id));
 	good = good && aut_json_set(out, "cost", run->has_cost ? json_real(run->cost) : json_null());
 	good = good && aut_json_set(out, "timeout_at", aut_json_time(run->timeout_at));
 	good = good && aut_json_set(out, "sandbox_id", aut_json_text_or_null(run->sandbox_id));
-	good = good && aut_json_set(out, "bash_command_id", aut_json_text_or_null(run->bash_command_id));
+	good =
+		good && aut_json_set(out, "bash_command_id", aut_json_text_or_null(run->bash_command_id));
 	good = good &&
 		   aut_json_set(out, "observability_associations", stored(run->observability_associations));
 	good = good && aut_json_set(out, "run_metadata", stored(run->run_metadata));
@@ -77,9 +79,10 @@ set_work(json_t *out, const aut_automation *automation)
 
 	good = good && aut_json_set(out, "observability_associations",
 								stored(automation->observability_associations));
-	good = good && aut_json_set(out, "tarball_path", aut_json_text_or_null(automation->tarball_path));
-	good = good &&
-		   aut_json_set(out, "setup_script_path", aut_json_text_or_null(automation->setup_script_path));
+	good =
+		good && aut_json_set(out, "tarball_path", aut_json_text_or_null(automation->tarball_path));
+	good = good && aut_json_set(out, "setup_script_path",
+								aut_json_text_or_null(automation->setup_script_path));
 	good = good && aut_json_set(out, "entrypoint", aut_json_text_or_null(automation->entrypoint));
 	good = good && aut_json_set(out, "timeout",
 								automation->timeout_s > 0 ? json_integer(automation->timeout_s)
@@ -96,8 +99,8 @@ aut_automation_json(const aut_automation *automation)
 	bool active = automation->state != NULL && strcmp(automation->state, "ACTIVE") == 0;
 	bool good = out != NULL;
 
-	good = good &&
-		   aut_json_set(out, "agent_profile_id", aut_json_text_or_null(automation->agent_profile_id));
+	good = good && aut_json_set(out, "agent_profile_id",
+								aut_json_text_or_null(automation->agent_profile_id));
 	good = good && aut_json_set(out, "id", aut_json_uuid(&automation->id));
 	good = good && aut_json_set(out, "user_id", aut_json_uuid(&automation->user_id));
 	good = good && aut_json_set(out, "org_id", aut_json_uuid(&automation->org_id));
@@ -114,7 +117,8 @@ aut_automation_json(const aut_automation *automation)
 		   aut_json_set(out, "disabled_reason", aut_json_text_or_null(automation->disabled_reason));
 	good = good && aut_json_set(out, "disabled_detail", stored(automation->disabled_detail));
 	good = good && aut_json_set(out, "disabled_at", aut_json_time(automation->disabled_at));
-	good = good && aut_json_set(out, "last_triggered_at", aut_json_time(automation->last_triggered_at));
+	good = good &&
+		   aut_json_set(out, "last_triggered_at", aut_json_time(automation->last_triggered_at));
 	good = good && aut_json_set(out, "created_at", aut_json_time(automation->created_at));
 	good = good && aut_json_set(out, "updated_at", aut_json_time(automation->updated_at));
 
@@ -148,13 +152,13 @@ aut__upload_json(const aut_upload *upload)
 	good = good && aut_json_set(out, "description", aut_json_text_or_null(upload->description));
 	good = good && aut_json_set(out, "status", aut_json_text_or_null(upload->status));
 	good = good && aut_json_set(out, "error_message", aut_json_text_or_null(upload->error_message));
-	good = good && aut_json_set(out, "size_bytes",
-								upload->size_bytes >= 0 ? json_integer(upload->size_bytes) : json_null());
 	good = good &&
-		   aut_json_set(out, "tarball_path",
-						completed ? json_sprintf(AUT__UPLOAD_PREFIX "uploads/%s",
-												 aut_uuid_format(&upload->id, id))
-								  : json_null());
+		   aut_json_set(out, "size_bytes",
+						upload->size_bytes >= 0 ? json_integer(upload->size_bytes) : json_null());
+	good = good && aut_json_set(out, "tarball_path",
+								completed ? json_sprintf(AUT__UPLOAD_PREFIX "uploads/%s",
+														 aut_uuid_format(&upload->id, id))
+										  : json_null());
 	good = good && aut_json_set(out, "created_at", offset_time(upload->created_at));
 	good = good && aut_json_set(out, "updated_at", offset_time(upload->updated_at));
 	return finish(out, good);

@@ -65,12 +65,13 @@ write_archive(struct archive *archive, const char *name, const char *text, size_
 	if (out->status != AUT_OK)
 		return aut_fail(err, out->status, "no room for a tarball of %zu bytes", len);
 	return aut_fail(err, AUT_EINTERNAL, "tarball: %s",
-					archive_error_string(archive) != NULL ? archive_error_string(archive) : "unknown error");
+					archive_error_string(archive) != NULL ? archive_error_string(archive)
+														  : "unknown error");
 }
 
 aut_status
-aut_tarball_from_script(const char *name, const char *text, size_t len, void **out_data, size_t *out_len,
-						aut_error *err)
+aut_tarball_from_script(const char *name, const char *text, size_t len, void **out_data,
+						size_t *out_len, aut_error *err)
 {
 	struct archive *archive;
 	size_t made_len = 0;
@@ -78,8 +79,8 @@ aut_tarball_from_script(const char *name, const char *text, size_t len, void **o
 	aut_status status;
 	aut_buf buf;
 
-	if (name == NULL || name[0] == '\0' || strlen(name) > NAME_BYTES_MAX || strchr(name, '/') != NULL ||
-		strcmp(name, ".") == 0 || strcmp(name, "..") == 0)
+	if (name == NULL || name[0] == '\0' || strlen(name) > NAME_BYTES_MAX ||
+		strchr(name, '/') != NULL || strcmp(name, ".") == 0 || strcmp(name, "..") == 0)
 		return aut_fail(err, AUT_EINVAL, "a script must have a plain file name of 1 to %d bytes",
 						NAME_BYTES_MAX);
 	if (len > AUT_UPLOAD_MAX)
@@ -89,7 +90,8 @@ aut_tarball_from_script(const char *name, const char *text, size_t len, void **o
 		return aut_fail(err, AUT_ENOMEM, "out of memory for a tarball");
 	aut_buf_init(&buf, len + len / 100 + OVERHEAD_MAX);
 	status = write_archive(archive, name, text, len, &buf, err);
-	(void) archive_write_free(archive); /* may still write when closing failed: the buffer outlives it */
+	(void) archive_write_free(
+		archive); /* may still write when closing failed: the buffer outlives it */
 	if (status == AUT_OK)
 	{
 		made = aut_buf_take(&buf, &made_len);

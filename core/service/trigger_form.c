@@ -45,7 +45,8 @@ is_verdict(aut__problems *problems, const aut_error *why)
 }
 
 static bool
-schedule_check(aut__problems *problems, const aut__loc *at, const json_t *object, const char *schedule)
+schedule_check(aut__problems *problems, const aut__loc *at, const json_t *object,
+			   const char *schedule)
 {
 	aut__loc here = {at, "schedule", 0};
 	aut_schedule_problem problem = AUT_SCHEDULE_OK;
@@ -82,10 +83,12 @@ cron_check(aut__problems *problems, const aut__loc *at, const json_t *object, au
 	aut_error why = AUT_ERROR_INIT;
 	bool good;
 
-	good = aut__read_text(problems, &here, object, &(aut__rule){.name = "schedule", .required = true},
-						  &schedule) == AUT__VALUE &&
-		   schedule_check(problems, &here, object, schedule);
-	if (aut__read_text(problems, &here, object, &(aut__rule){.name = "timezone"}, &timezone) == AUT__BAD)
+	good =
+		aut__read_text(problems, &here, object, &(aut__rule){.name = "schedule", .required = true},
+					   &schedule) == AUT__VALUE &&
+		schedule_check(problems, &here, object, schedule);
+	if (aut__read_text(problems, &here, object, &(aut__rule){.name = "timezone"}, &timezone) ==
+		AUT__BAD)
 		good = false;
 	else if (!is_zone_name(timezone))
 	{
@@ -96,14 +99,16 @@ cron_check(aut__problems *problems, const aut__loc *at, const json_t *object, au
 	else if (aut_tz_get(timezone, &tz, &why) != AUT_OK)
 	{
 		if (is_verdict(problems, &why))
-			aut__problem_value(problems, &zone, json_object_get(object, "timezone"), "%s", why.message);
+			aut__problem_value(problems, &zone, json_object_get(object, "timezone"), "%s",
+							   why.message);
 		good = false;
 	}
 	aut__refuse_others(problems, &here, object, known);
 	if (!good)
 		return false;
 	out->type = "cron";
-	out->json = json_pack("{s:s, s:s, s:s}", "type", "cron", "schedule", schedule, "timezone", timezone);
+	out->json =
+		json_pack("{s:s, s:s, s:s}", "type", "cron", "schedule", schedule, "timezone", timezone);
 	if (out->json == NULL)
 		out_of_memory(problems);
 	out->schedule = aut_json_string(out->json, "schedule");
@@ -115,7 +120,8 @@ cron_check(aut__problems *problems, const aut__loc *at, const json_t *object, au
 
 /* `on`: a text, or a list of texts.  When it is neither, both members of the union complain. */
 static bool
-patterns_check(aut__problems *problems, const aut__loc *at, const json_t *object, const json_t **out)
+patterns_check(aut__problems *problems, const aut__loc *at, const json_t *object,
+			   const json_t **out)
 {
 	aut__loc on = {at, "on", 0};
 	aut__loc as_text = {&on, "str", 0};
@@ -143,18 +149,20 @@ patterns_check(aut__problems *problems, const aut__loc *at, const json_t *object
 		aut__loc here = {&as_list, NULL, i};
 
 		if (!json_is_string(item))
-			aut__problem(problems, &here, "string_type", item, NULL, "Input should be a valid string");
+			aut__problem(problems, &here, "string_type", item, NULL,
+						 "Input should be a valid string");
 	}
 	return false;
 }
 
 /* An expression member: null, "" and absent are no expression. */
 static bool
-expression_check(aut__problems *problems, const aut__loc *at, const json_t *object, const char *name,
-				 const char **out)
+expression_check(aut__problems *problems, const aut__loc *at, const json_t *object,
+				 const char *name, const char **out)
 {
 	aut__loc here = {at, name, 0};
-	aut__got got = aut__read_text(problems, at, object, &(aut__rule){.name = name, .nullable = true}, out);
+	aut__got got =
+		aut__read_text(problems, at, object, &(aut__rule){.name = name, .nullable = true}, out);
 
 	if (got == AUT__VALUE && (*out)[0] != '\0')
 	{
@@ -166,16 +174,17 @@ expression_check(aut__problems *problems, const aut__loc *at, const json_t *obje
 }
 
 static bool
-reserved_check(aut__problems *problems, const aut__loc *at, const json_t *object, const char *source,
-			   const json_t *on, bool sql)
+reserved_check(aut__problems *problems, const aut__loc *at, const json_t *object,
+			   const char *source, const json_t *on, bool sql)
 {
 	aut__loc here = {at, "source", 0};
 
 	if (strcmp(source, "manual") == 0 && !(json_is_array(on) && json_array_size(on) == 0))
 	{
-		aut__problem_value(problems, &here, json_object_get(object, "source"),
-						   "source \"manual\" is reserved for automations that are only started by hand; "
-						   "\"on\" must be an empty list with it");
+		aut__problem_value(
+			problems, &here, json_object_get(object, "source"),
+			"source \"manual\" is reserved for automations that are only started by hand; "
+			"\"on\" must be an empty list with it");
 		return false;
 	}
 	if (strcmp(source, "sql") == 0 && !sql)
@@ -191,9 +200,9 @@ static bool
 event_check(aut__problems *problems, const aut__loc *at, const json_t *object, bool sql,
 			aut__trigger *out)
 {
-	static const char *const known[] = {"type",        "source",           "on",
-										"filter",      "destination",      "subject_key_expr",
-										"turn_text_expr", "wake_agent",    NULL};
+	static const char *const known[] = {"type",           "source",      "on",
+										"filter",         "destination", "subject_key_expr",
+										"turn_text_expr", "wake_agent",  NULL};
 	static const char *const destinations[] = {"dispatch_run", "continue_conversation", NULL};
 	aut__loc here = {at, "event", 0};
 	const char *source = NULL;
@@ -210,20 +219,23 @@ event_check(aut__problems *problems, const aut__loc *at, const json_t *object, b
 	good = patterns_check(problems, &here, object, &on) && good;
 	good = good && reserved_check(problems, &here, object, source, on, sql);
 	good = expression_check(problems, &here, object, "filter", &filter) && good;
-	good = aut__read_word(problems, &here, object, &(aut__rule){.name = "destination"}, destinations,
-						  &destination) != AUT__BAD && good;
+	good = aut__read_word(problems, &here, object, &(aut__rule){.name = "destination"},
+						  destinations, &destination) != AUT__BAD &&
+		   good;
 	good = expression_check(problems, &here, object, "subject_key_expr", &subject) && good;
 	good = expression_check(problems, &here, object, "turn_text_expr", &turn) && good;
 	good = aut__read_bool(problems, &here, object, &(aut__rule){.name = "wake_agent"}, &wake) !=
-			   AUT__BAD && good;
+			   AUT__BAD &&
+		   good;
 	aut__refuse_others(problems, &here, object, known);
 	if (!good)
 		return false;
 	out->type = "event";
 	out->continues = destination == destinations[1];
-	out->json = json_pack("{s:s, s:s, s:O, s:s?, s:s, s:s?, s:s?, s:b}", "type", "event", "source", source,
-						  "on", on, "filter", filter, "destination", destination, "subject_key_expr",
-						  subject, "turn_text_expr", turn, "wake_agent", (int) wake);
+	out->json =
+		json_pack("{s:s, s:s, s:O, s:s?, s:s, s:s?, s:s?, s:b}", "type", "event", "source", source,
+				  "on", on, "filter", filter, "destination", destination, "subject_key_expr",
+				  subject, "turn_text_expr", turn, "wake_agent", (int) wake);
 	if (out->json == NULL)
 		out_of_memory(problems);
 	return out->json != NULL;
@@ -251,7 +263,8 @@ aut__trigger_check(aut__problems *problems, const aut__loc *at, const json_t *va
 							   type != NULL ? type : "__missing_trigger_type__", "expected_tags",
 							   "'cron', 'event'"),
 					 "The trigger's type is %.60s%.60s%s; it must be 'cron' or 'event'",
-					 type != NULL ? "'" : "missing", type != NULL ? type : "", type != NULL ? "'" : "");
+					 type != NULL ? "'" : "missing", type != NULL ? type : "",
+					 type != NULL ? "'" : "");
 		good = false;
 	}
 	/* an unknown member beside good ones is a problem too */

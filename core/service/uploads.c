@@ -34,9 +34,10 @@ texts_check(aut_call *call, const char *name, const char *description, aut_error
 		return aut_fail(err, AUT_ENOMEM, "out of memory for an upload");
 	}
 	(void) aut__read_text(&problems, &AUT__QUERY, query,
-						  &(aut__rule){.name = "name", .required = true, .min = 1, .max = 255}, &text);
-	(void) aut__read_text(&problems, &AUT__QUERY, query, &(aut__rule){.name = "description", .max = 2000},
+						  &(aut__rule){.name = "name", .required = true, .min = 1, .max = 255},
 						  &text);
+	(void) aut__read_text(&problems, &AUT__QUERY, query,
+						  &(aut__rule){.name = "description", .max = 2000}, &text);
 	json_decref(query);
 	return aut__problems_status(&problems, &call->problems, err);
 }
@@ -58,8 +59,8 @@ load(const aut_call *call, const aut_uuid *id, aut_upload_list *out, aut_error *
 }
 
 aut_status
-aut_service_upload_create(aut_call *call, const char *name, const char *description, const void *data,
-						  size_t len, bool too_long, json_t **out, aut_error *err)
+aut_service_upload_create(aut_call *call, const char *name, const char *description,
+						  const void *data, size_t len, bool too_long, json_t **out, aut_error *err)
 {
 	char message[80] = "";
 	bool failed = too_long || len > AUT_UPLOAD_MAX;
@@ -84,7 +85,10 @@ aut_service_upload_create(aut_call *call, const char *name, const char *descript
 		status = aut_uuid_v4(&upload.id, err);
 	/* an empty body is content too */
 	if (status == AUT_OK)
-		status = aut_store_upload_insert(call->db, &upload, failed ? NULL : len > 0 ? data : "",
+		status = aut_store_upload_insert(call->db, &upload,
+										 failed    ? NULL
+										 : len > 0 ? data
+												   : "",
 										 failed ? 0 : len, err);
 	if (status == AUT_OK)
 		status = aut__give(aut__upload_json(&upload), out, err);
@@ -118,7 +122,8 @@ status_check(aut_call *call, const char *wanted, aut_error *err)
 	query = json_pack("{s:o}", "status", aut_json_text_or_null(wanted));
 	if (query == NULL)
 		return aut_fail(err, AUT_ENOMEM, "out of memory for a list of uploads");
-	(void) aut__read_word(&problems, &AUT__QUERY, query, &(aut__rule){.name = "status"}, words, &word);
+	(void) aut__read_word(&problems, &AUT__QUERY, query, &(aut__rule){.name = "status"}, words,
+						  &word);
 	json_decref(query);
 	return aut__problems_status(&problems, &call->problems, err);
 }
@@ -136,8 +141,8 @@ aut_service_upload_list(aut_call *call, const char *status_wanted, int64_t limit
 	if (status == AUT_OK)
 		status = status_check(call, status_wanted, err);
 	if (status == AUT_OK)
-		status = aut_store_upload_list(call->db, &call->who->org_id, &call->who->user_id, status_wanted,
-									   limit, offset, &list, &total, err);
+		status = aut_store_upload_list(call->db, &call->who->org_id, &call->who->user_id,
+									   status_wanted, limit, offset, &list, &total, err);
 	if (status == AUT_OK)
 		status = aut__give(list_json(&list, total), out, err);
 	aut_upload_list_done(&list);

@@ -18,9 +18,9 @@
 #include "standalone/sqlite_db.h"
 
 /* 2026-07-01T08:00:00Z, a Wednesday */
-#define START INT64_C(1782892800000000)
+#define START  INT64_C(1782892800000000)
 #define SECOND AUT_US_PER_S
-#define HOUR (3600 * SECOND)
+#define HOUR   (3600 * SECOND)
 
 typedef struct fixture
 {
@@ -112,23 +112,23 @@ as(fixture *f, const aut_identity *who)
 	return &f->call;
 }
 
-#define assert_ok(f, expression)                                                                     \
-	do                                                                                               \
-	{                                                                                                \
-		if ((expression) != AUT_OK)                                                                  \
-			fail_msg("%s: %s: %s", #expression, aut_status_name((f)->err.code), (f)->err.message);    \
+#define assert_ok(f, expression)                                                                   \
+	do                                                                                             \
+	{                                                                                              \
+		if ((expression) != AUT_OK)                                                                \
+			fail_msg("%s: %s: %s", #expression, aut_status_name((f)->err.code), (f)->err.message); \
 	} while (0)
 
-#define assert_fails(f, expression, status, words)                                                   \
-	do                                                                                               \
-	{                                                                                                \
-		aut_status got_ = (expression);                                                              \
-		if (got_ != (status))                                                                        \
-			fail_msg("%s: %s instead of %s (%s)", #expression, aut_status_name(got_),                 \
-					 aut_status_name(status), (f)->err.message);                                     \
-		if (strstr((f)->err.message, words) == NULL)                                                 \
-			fail_msg("\"%s\" does not say \"%s\"", (f)->err.message, words);                          \
-		assert_null((f)->out);                                                                       \
+#define assert_fails(f, expression, status, words)                                                 \
+	do                                                                                             \
+	{                                                                                              \
+		aut_status got_ = (expression);                                                            \
+		if (got_ != (status))                                                                      \
+			fail_msg("%s: %s instead of %s (%s)", #expression, aut_status_name(got_),              \
+					 aut_status_name(status), (f)->err.message);                                   \
+		if (strstr((f)->err.message, words) == NULL)                                               \
+			fail_msg("\"%s\" does not say \"%s\"", (f)->err.message, words);                       \
+		assert_null((f)->out);                                                                     \
 	} while (0)
 
 /* ---- reading answers -------------------------------------------------------------------------- */
@@ -174,23 +174,25 @@ id_of(const json_t *object)
 static inline json_t *
 cron_body(const char *name, const char *schedule)
 {
-	return json_pack("{s:s, s:{s:s, s:s}, s:s, s:s}", "name", name, "trigger", "type", "cron", "schedule",
-					 schedule, "tarball_path", "https://x.test/a.tgz", "entrypoint", "./run");
+	return json_pack("{s:s, s:{s:s, s:s}, s:s, s:s}", "name", name, "trigger", "type", "cron",
+					 "schedule", schedule, "tarball_path", "https://x.test/a.tgz", "entrypoint",
+					 "./run");
 }
 
 static inline json_t *
 manual_body(const char *name)
 {
-	return json_pack("{s:s, s:{s:s, s:s, s:[]}, s:s, s:s}", "name", name, "trigger", "type", "event",
-					 "source", "manual", "on", "tarball_path", "https://x.test/a.tgz", "entrypoint",
-					 "./run");
+	return json_pack("{s:s, s:{s:s, s:s, s:[]}, s:s, s:s}", "name", name, "trigger", "type",
+					 "event", "source", "manual", "on", "tarball_path", "https://x.test/a.tgz",
+					 "entrypoint", "./run");
 }
 
 static inline aut_status
 create(fixture *f, const aut_identity *who, json_t *take_body)
 {
 	bool existing = true;
-	aut_status status = aut_service_automation_create(as(f, who), take_body, &f->out, &existing, &f->err);
+	aut_status status =
+		aut_service_automation_create(as(f, who), take_body, &f->out, &existing, &f->err);
 
 	json_decref(take_body);
 	if (status == AUT_OK)

@@ -19,9 +19,11 @@ test_service__local_identity_is_derived_from_its_names(void **state)
 	aut_uuid derived;
 
 	(void) state;
-	assert_int_equal(aut_uuid_v5(&AUT_UUID_NAMESPACE_DNS, "openhands-local-user", 20, &derived, NULL), AUT_OK);
+	assert_int_equal(
+		aut_uuid_v5(&AUT_UUID_NAMESPACE_DNS, "openhands-local-user", 20, &derived, NULL), AUT_OK);
 	assert_true(aut_uuid_equal(&local->user_id, &derived));
-	assert_int_equal(aut_uuid_v5(&AUT_UUID_NAMESPACE_DNS, "openhands-local-org", 19, &derived, NULL), AUT_OK);
+	assert_int_equal(
+		aut_uuid_v5(&AUT_UUID_NAMESPACE_DNS, "openhands-local-org", 19, &derived, NULL), AUT_OK);
 	assert_true(aut_uuid_equal(&local->org_id, &derived));
 	assert_true(local->view && local->manage);
 }
@@ -60,21 +62,34 @@ test_service__nothing_goes_without_view(void **state)
 	assert_fails(f, create(f, who, json_object()), AUT_EDENIED, words);
 	assert_fails(f, look(f, who, &id), AUT_EDENIED, words);
 	assert_fails(f, update(f, who, &id, json_object()), AUT_EDENIED, words);
-	assert_fails(f, aut_service_automation_list(as(f, who), AUT_CREATED_BY_ANY, 0, 0, &f->out, &f->err), AUT_EDENIED, words);
+	assert_fails(
+		f, aut_service_automation_list(as(f, who), AUT_CREATED_BY_ANY, 0, 0, &f->out, &f->err),
+		AUT_EDENIED, words);
 	assert_fails(f, aut_service_automation_delete(as(f, who), &id, &f->err), AUT_EDENIED, words);
-	assert_fails(f, aut_service_automation_find(as(f, who), "a", &found, &f->err), AUT_EDENIED, words);
-	assert_fails(f, aut_service_automation_tarball(as(f, who), &id, &rows, &name, &url, &f->err), AUT_EDENIED, words);
-	assert_fails(f, aut_service_upload_create(as(f, who), "n", NULL, "x", 1, false, &f->out, &f->err), AUT_EDENIED, words);
-	assert_fails(f, aut_service_upload_list(as(f, who), NULL, 50, 0, &f->out, &f->err), AUT_EDENIED, words);
+	assert_fails(f, aut_service_automation_find(as(f, who), "a", &found, &f->err), AUT_EDENIED,
+				 words);
+	assert_fails(f, aut_service_automation_tarball(as(f, who), &id, &rows, &name, &url, &f->err),
+				 AUT_EDENIED, words);
+	assert_fails(f,
+				 aut_service_upload_create(as(f, who), "n", NULL, "x", 1, false, &f->out, &f->err),
+				 AUT_EDENIED, words);
+	assert_fails(f, aut_service_upload_list(as(f, who), NULL, 50, 0, &f->out, &f->err), AUT_EDENIED,
+				 words);
 	assert_fails(f, aut_service_upload_get(as(f, who), &id, &f->out, &f->err), AUT_EDENIED, words);
 	assert_fails(f, aut_service_upload_delete(as(f, who), &id, &f->err), AUT_EDENIED, words);
-	assert_fails(f, aut_service_trigger(as(f, who), &id, NULL, &f->out, &f->err), AUT_EDENIED, words);
-	assert_fails(f, aut_service_run_list(as(f, who), &id, 50, 0, &f->out, &f->err), AUT_EDENIED, words);
-	assert_fails(f, aut_service_run_list_all(as(f, who), 50, 0, &f->out, &f->err), AUT_EDENIED, words);
+	assert_fails(f, aut_service_trigger(as(f, who), &id, NULL, &f->out, &f->err), AUT_EDENIED,
+				 words);
+	assert_fails(f, aut_service_run_list(as(f, who), &id, 50, 0, &f->out, &f->err), AUT_EDENIED,
+				 words);
+	assert_fails(f, aut_service_run_list_all(as(f, who), 50, 0, &f->out, &f->err), AUT_EDENIED,
+				 words);
 	assert_fails(f, aut_service_run_get(as(f, who), &run, &f->out, &f->err), AUT_EDENIED, words);
-	assert_fails(f, aut_service_run_logs(as(f, who), &run, 0, 10, &f->out, &f->err), AUT_EDENIED, words);
-	assert_fails(f, aut_service_run_complete(as(f, who), &run, body, &f->out, &f->err), AUT_EDENIED, words);
-	assert_fails(f, aut_service_run_phase(as(f, who), &run, body, &f->out, &f->err), AUT_EDENIED, words);
+	assert_fails(f, aut_service_run_logs(as(f, who), &run, 0, 10, &f->out, &f->err), AUT_EDENIED,
+				 words);
+	assert_fails(f, aut_service_run_complete(as(f, who), &run, body, &f->out, &f->err), AUT_EDENIED,
+				 words);
+	assert_fails(f, aut_service_run_phase(as(f, who), &run, body, &f->out, &f->err), AUT_EDENIED,
+				 words);
 	assert_fails(f, aut_service_run_cancel(as(f, who), &run, &f->out, &f->err), AUT_EDENIED, words);
 	json_decref(body);
 }
@@ -116,7 +131,8 @@ test_service__schedules_live_in_their_zone(void **state)
 	fixture *f = *state;
 	json_t *body = cron_body("ny", "0 9 * * *");
 
-	json_object_set_new(json_object_get(body, "trigger"), "timezone", json_string("America/New_York"));
+	json_object_set_new(json_object_get(body, "trigger"), "timezone",
+						json_string("America/New_York"));
 	made(f, body);
 	assert_text(f->out, "next_fire_at", "2026-07-01T13:00:00Z");
 }
@@ -192,12 +208,14 @@ test_service__profile_and_model_exclude_each_other(void **state)
 	assert_ok(f, update(f, &f->creator, &id, json_pack("{s:s}", "model", "m")));
 	assert_text(f->out, "model", "m");
 	assert_true(is_null(f->out, "agent_profile_id"));
-	assert_ok(f, update(f, &f->creator, &id,
-						json_pack("{s:s}", "agent_profile_id", "123e4567-e89b-12d3-a456-426614174000")));
+	assert_ok(
+		f, update(f, &f->creator, &id,
+				  json_pack("{s:s}", "agent_profile_id", "123e4567-e89b-12d3-a456-426614174000")));
 	assert_true(is_null(f->out, "model"));
-	assert_fails(f, update(f, &f->creator, &id,
-						   json_pack("{s:s, s:s}", "model", "m", "agent_profile_id",
-									 "123e4567-e89b-12d3-a456-426614174000")),
+	assert_fails(f,
+				 update(f, &f->creator, &id,
+						json_pack("{s:s, s:s}", "model", "m", "agent_profile_id",
+								  "123e4567-e89b-12d3-a456-426614174000")),
 				 AUT_EINVAL, "cannot both be set");
 	assert_ok(f, update(f, &f->creator, &id, json_pack("{s:n}", "agent_profile_id")));
 	assert_true(is_null(f->out, "agent_profile_id"));
@@ -211,7 +229,8 @@ test_service__bad_bodies_write_nothing(void **state)
 	assert_fails(f, create(f, &f->creator, json_pack("{s:s}", "name", "x")), AUT_EINVAL,
 				 "trigger: Field required (and 2 more)");
 	assert_int_equal(json_array_size(f->call.problems), 3);
-	assert_ok(f, aut_service_automation_list(as(f, &f->creator), AUT_CREATED_BY_ANY, 50, 0, &f->out, &f->err));
+	assert_ok(f, aut_service_automation_list(as(f, &f->creator), AUT_CREATED_BY_ANY, 50, 0, &f->out,
+											 &f->err));
 	assert_int_equal(number(f->out, "total"), 0);
 }
 
@@ -226,9 +245,11 @@ test_service__a_template_is_used_once(void **state)
 
 	json_object_set_new(body, "template", json_pack("{s:s, s:s}", "id", "tpl", "version", "1"));
 	first = made(f, json_incref(body));
-	assert_text(json_object_get(json_object_get(f->out, "preset_metadata"), "template"), "id", "tpl");
+	assert_text(json_object_get(json_object_get(f->out, "preset_metadata"), "template"), "id",
+				"tpl");
 	json_object_set_new(body, "name", json_string("other"));
-	assert_ok(f, aut_service_automation_create(as(f, &f->colleague), body, &f->out, &existing, &f->err));
+	assert_ok(
+		f, aut_service_automation_create(as(f, &f->colleague), body, &f->out, &existing, &f->err));
 	again = id_of(f->out);
 	assert_true(existing);
 	assert_true(aut_uuid_equal(&first, &again));
@@ -259,7 +280,8 @@ test_service__the_oldest_of_a_template_wins_over_many(void **state)
 		f->now += SECOND;
 		made(f, manual_body("noise"));
 	}
-	assert_ok(f, aut_service_automation_create(as(f, &f->creator), body, &f->out, &existing, &f->err));
+	assert_ok(f,
+			  aut_service_automation_create(as(f, &f->creator), body, &f->out, &existing, &f->err));
 	again = id_of(f->out);
 	assert_true(existing && aut_uuid_equal(&first, &again));
 	json_decref(body);
@@ -270,7 +292,8 @@ test_service__the_oldest_of_a_template_wins_over_many(void **state)
 static aut_uuid
 uploaded(fixture *f, const aut_identity *who, bool too_long)
 {
-	assert_ok(f, aut_service_upload_create(as(f, who), "up", "what", "DATA", 4, too_long, &f->out, &f->err));
+	assert_ok(f, aut_service_upload_create(as(f, who), "up", "what", "DATA", 4, too_long, &f->out,
+										   &f->err));
 	return id_of(f->out);
 }
 
@@ -315,14 +338,23 @@ test_service__upload_texts_are_checked(void **state)
 
 	memset(longer, 'x', sizeof longer - 1);
 	longer[sizeof longer - 1] = '\0';
-	assert_fails(f, aut_service_upload_create(as(f, &f->creator), NULL, longer, "x", 1, false, &f->out, &f->err), AUT_EINVAL, "name");
+	assert_fails(f,
+				 aut_service_upload_create(as(f, &f->creator), NULL, longer, "x", 1, false, &f->out,
+										   &f->err),
+				 AUT_EINVAL, "name");
 	assert_int_equal(json_array_size(f->call.problems), 2);
 	assert_string_equal(json_string_value(json_array_get(
 							json_object_get(json_array_get(f->call.problems, 0), "loc"), 0)),
 						"query");
-	assert_fails(f, aut_service_upload_create(as(f, &f->creator), "", NULL, "x", 1, false, &f->out, &f->err), AUT_EINVAL, "name");
-	assert_fails(f, aut_service_upload_create(as(f, &f->creator), "\xff", NULL, "x", 1, false, &f->out, &f->err), AUT_EINVAL, "UTF-8");
-	assert_ok(f, aut_service_upload_create(as(f, &f->creator), "empty", NULL, NULL, 0, false, &f->out, &f->err));
+	assert_fails(
+		f, aut_service_upload_create(as(f, &f->creator), "", NULL, "x", 1, false, &f->out, &f->err),
+		AUT_EINVAL, "name");
+	assert_fails(f,
+				 aut_service_upload_create(as(f, &f->creator), "\xff", NULL, "x", 1, false, &f->out,
+										   &f->err),
+				 AUT_EINVAL, "UTF-8");
+	assert_ok(f, aut_service_upload_create(as(f, &f->creator), "empty", NULL, NULL, 0, false,
+										   &f->out, &f->err));
 	assert_int_equal(number(f->out, "size_bytes"), 0);
 }
 
@@ -333,8 +365,10 @@ test_service__uploads_are_their_users_own(void **state)
 	aut_uuid id = uploaded(f, &f->creator, false);
 
 	assert_ok(f, aut_service_upload_get(as(f, &f->creator), &id, &f->out, &f->err));
-	assert_fails(f, aut_service_upload_get(as(f, &f->manager), &id, &f->out, &f->err), AUT_ENOTFOUND, "Upload not found");
-	assert_fails(f, aut_service_upload_delete(as(f, &f->stranger), &id, &f->err), AUT_ENOTFOUND, "Upload not found");
+	assert_fails(f, aut_service_upload_get(as(f, &f->manager), &id, &f->out, &f->err),
+				 AUT_ENOTFOUND, "Upload not found");
+	assert_fails(f, aut_service_upload_delete(as(f, &f->stranger), &id, &f->err), AUT_ENOTFOUND,
+				 "Upload not found");
 	uploaded(f, &f->creator, true);
 	assert_ok(f, aut_service_upload_list(as(f, &f->creator), NULL, 50, 0, &f->out, &f->err));
 	assert_int_equal(number(f->out, "total"), 2);
@@ -342,10 +376,13 @@ test_service__uploads_are_their_users_own(void **state)
 	assert_int_equal(number(f->out, "total"), 1);
 	assert_ok(f, aut_service_upload_list(as(f, &f->colleague), NULL, 50, 0, &f->out, &f->err));
 	assert_int_equal(number(f->out, "total"), 0);
-	assert_fails(f, aut_service_upload_list(as(f, &f->creator), "LOST", 50, 0, &f->out, &f->err), AUT_EINVAL, "status");
+	assert_fails(f, aut_service_upload_list(as(f, &f->creator), "LOST", 50, 0, &f->out, &f->err),
+				 AUT_EINVAL, "status");
 	assert_ok(f, aut_service_upload_delete(as(f, &f->creator), &id, &f->err));
-	assert_fails(f, aut_service_upload_get(as(f, &f->creator), &id, &f->out, &f->err), AUT_ENOTFOUND, "Upload not found");
-	assert_fails(f, aut_service_upload_delete(as(f, &f->creator), &id, &f->err), AUT_ENOTFOUND, "Upload not found");
+	assert_fails(f, aut_service_upload_get(as(f, &f->creator), &id, &f->out, &f->err),
+				 AUT_ENOTFOUND, "Upload not found");
+	assert_fails(f, aut_service_upload_delete(as(f, &f->creator), &id, &f->err), AUT_ENOTFOUND,
+				 "Upload not found");
 }
 
 static void
@@ -359,9 +396,12 @@ test_service__tarball_must_be_the_callers_finished_upload(void **state)
 	aut_uuid nowhere = {{7}};
 	json_t *body = cron_body("x", "@daily");
 
-	assert_fails(f, create(f, &f->creator, body_with_upload(&nowhere)), AUT_ENOTFOUND, "Upload not found");
-	assert_fails(f, create(f, &f->creator, body_with_upload(&abroad)), AUT_ENOTFOUND, "Upload not found");
-	assert_fails(f, create(f, &f->creator, body_with_upload(&foreign)), AUT_EDENIED, "somebody else");
+	assert_fails(f, create(f, &f->creator, body_with_upload(&nowhere)), AUT_ENOTFOUND,
+				 "Upload not found");
+	assert_fails(f, create(f, &f->creator, body_with_upload(&abroad)), AUT_ENOTFOUND,
+				 "Upload not found");
+	assert_fails(f, create(f, &f->creator, body_with_upload(&foreign)), AUT_EDENIED,
+				 "somebody else");
 	assert_fails(f, create(f, &f->creator, body_with_upload(&failed)), AUT_EBADREQ, "FAILED");
 	made(f, body_with_upload(&good));
 	assert_ok(f, aut_service_upload_delete(as(f, &f->creator), &good, &f->err));
@@ -386,7 +426,8 @@ test_service__tarballs_are_given_or_pointed_at(void **state)
 	char *name = NULL;
 	char *url = NULL;
 
-	assert_ok(f, aut_service_automation_tarball(as(f, &f->colleague), &inside, &rows, &name, &url, &f->err));
+	assert_ok(f, aut_service_automation_tarball(as(f, &f->colleague), &inside, &rows, &name, &url,
+												&f->err));
 	assert_string_equal(name, "with upload");
 	assert_null(url);
 	assert_int_equal(rows.count, 1);
@@ -394,15 +435,22 @@ test_service__tarballs_are_given_or_pointed_at(void **state)
 	aut_free(name);
 	aut_rows_done(&rows);
 	name = NULL;
-	assert_ok(f, aut_service_automation_tarball(as(f, &f->creator), &outside, &rows, &name, &url, &f->err));
+	assert_ok(f, aut_service_automation_tarball(as(f, &f->creator), &outside, &rows, &name, &url,
+												&f->err));
 	assert_string_equal(url, "https://x.test/a.tgz");
 	assert_null(name);
 	assert_int_equal(rows.count, 0);
 	aut_free(url);
 	url = NULL;
 	assert_ok(f, update(f, &f->creator, &outside, json_pack("{s:s}", "tarball_path", "s3://b/k")));
-	assert_fails(f, (as(f, &f->creator), aut_service_automation_tarball(&f->call, &outside, &rows, &name, &url, &f->err)), AUT_EINVAL, "cannot be downloaded");
-	assert_fails(f, (as(f, &f->stranger), aut_service_automation_tarball(&f->call, &inside, &rows, &name, &url, &f->err)), AUT_ENOTFOUND, "not found");
+	assert_fails(f,
+				 (as(f, &f->creator),
+				  aut_service_automation_tarball(&f->call, &outside, &rows, &name, &url, &f->err)),
+				 AUT_EINVAL, "cannot be downloaded");
+	assert_fails(f,
+				 (as(f, &f->stranger),
+				  aut_service_automation_tarball(&f->call, &inside, &rows, &name, &url, &f->err)),
+				 AUT_ENOTFOUND, "not found");
 }
 
 /* ---- reading --------------------------------------------------------------------------------- */
@@ -439,7 +487,10 @@ test_service__pages_have_bounds(void **state)
 
 	for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++)
 	{
-		assert_fails(f, aut_service_automation_list(as(f, &f->creator), AUT_CREATED_BY_ANY, bad[i][0], bad[i][1], &f->out, &f->err), AUT_EINVAL, "Input should be");
+		assert_fails(f,
+					 aut_service_automation_list(as(f, &f->creator), AUT_CREATED_BY_ANY, bad[i][0],
+												 bad[i][1], &f->out, &f->err),
+					 AUT_EINVAL, "Input should be");
 		assert_int_equal(json_array_size(f->call.problems), i == 3 ? 2 : 1);
 	}
 }
@@ -457,14 +508,24 @@ test_service__names_are_found_unless_ambiguous(void **state)
 	assert_true(aut_uuid_equal(&id, &found));
 	assert_ok(f, aut_service_automation_find(as(f, &f->creator), id_text, &found, &f->err));
 	assert_true(aut_uuid_equal(&id, &found));
-	assert_fails(f, (as(f, &f->creator), aut_service_automation_find(&f->call, "two", &found, &f->err)), AUT_ENOTFOUND, "two");
-	assert_fails(f, (as(f, &f->stranger), aut_service_automation_find(&f->call, "one", &found, &f->err)), AUT_ENOTFOUND, "one");
-	assert_fails(f, (as(f, &f->stranger), aut_service_automation_find(&f->call, id_text, &found, &f->err)), AUT_ENOTFOUND, "not found");
+	assert_fails(
+		f, (as(f, &f->creator), aut_service_automation_find(&f->call, "two", &found, &f->err)),
+		AUT_ENOTFOUND, "two");
+	assert_fails(
+		f, (as(f, &f->stranger), aut_service_automation_find(&f->call, "one", &found, &f->err)),
+		AUT_ENOTFOUND, "one");
+	assert_fails(
+		f, (as(f, &f->stranger), aut_service_automation_find(&f->call, id_text, &found, &f->err)),
+		AUT_ENOTFOUND, "not found");
 	assert_ok(f, create(f, &f->colleague, cron_body("one", "@daily")));
-	assert_fails(f, (as(f, &f->creator), aut_service_automation_find(&f->call, "one", &found, &f->err)), AUT_EINVAL, id_text);
+	assert_fails(
+		f, (as(f, &f->creator), aut_service_automation_find(&f->call, "one", &found, &f->err)),
+		AUT_EINVAL, id_text);
 	/* a name may look like an id */
-	assert_ok(f, create(f, &f->creator, cron_body("00000000-0000-4000-8000-000000000000", "@daily")));
-	assert_ok(f, aut_service_automation_find(as(f, &f->creator), "00000000-0000-4000-8000-000000000000", &found, &f->err));
+	assert_ok(f,
+			  create(f, &f->creator, cron_body("00000000-0000-4000-8000-000000000000", "@daily")));
+	assert_ok(f, aut_service_automation_find(
+					 as(f, &f->creator), "00000000-0000-4000-8000-000000000000", &found, &f->err));
 }
 
 static void
@@ -475,14 +536,20 @@ test_service__other_orgs_see_nothing(void **state)
 	aut_uuid run = started(f, &id);
 
 	assert_fails(f, look(f, &f->stranger, &id), AUT_ENOTFOUND, "Automation not found");
-	assert_fails(f, update(f, &f->stranger, &id, json_pack("{s:s}", "name", "x")), AUT_ENOTFOUND, "not found");
-	assert_fails(f, aut_service_automation_delete(as(f, &f->stranger), &id, &f->err), AUT_ENOTFOUND, "not found");
-	assert_fails(f, aut_service_trigger(as(f, &f->stranger), &id, NULL, &f->out, &f->err), AUT_ENOTFOUND, "not found");
-	assert_fails(f, aut_service_run_list(as(f, &f->stranger), &id, 50, 0, &f->out, &f->err), AUT_ENOTFOUND, "not found");
+	assert_fails(f, update(f, &f->stranger, &id, json_pack("{s:s}", "name", "x")), AUT_ENOTFOUND,
+				 "not found");
+	assert_fails(f, aut_service_automation_delete(as(f, &f->stranger), &id, &f->err), AUT_ENOTFOUND,
+				 "not found");
+	assert_fails(f, aut_service_trigger(as(f, &f->stranger), &id, NULL, &f->out, &f->err),
+				 AUT_ENOTFOUND, "not found");
+	assert_fails(f, aut_service_run_list(as(f, &f->stranger), &id, 50, 0, &f->out, &f->err),
+				 AUT_ENOTFOUND, "not found");
 	assert_fails(f, run_get(f, &f->stranger, &run), AUT_ENOTFOUND, "Run not found");
-	assert_fails(f, aut_service_run_logs(as(f, &f->stranger), &run, 0, 10, &f->out, &f->err), AUT_ENOTFOUND, "Run not found");
+	assert_fails(f, aut_service_run_logs(as(f, &f->stranger), &run, 0, 10, &f->out, &f->err),
+				 AUT_ENOTFOUND, "Run not found");
 	/* the contract's one exception */
-	assert_fails(f, aut_service_run_cancel(as(f, &f->stranger), &run, &f->out, &f->err), AUT_EDENIED, "another organization");
+	assert_fails(f, aut_service_run_cancel(as(f, &f->stranger), &run, &f->out, &f->err),
+				 AUT_EDENIED, "another organization");
 }
 
 /* ---- changing -------------------------------------------------------------------------------- */
@@ -494,7 +561,8 @@ test_service__a_change_keeps_what_it_does_not_name(void **state)
 	aut_uuid id = made(f, cron_body("old", "0 9 * * *"));
 
 	f->now += 30 * 60 * SECOND;
-	assert_ok(f, update(f, &f->creator, &id, json_pack("{s:s, s:s}", "name", "new", "description", "d")));
+	assert_ok(
+		f, update(f, &f->creator, &id, json_pack("{s:s, s:s}", "name", "new", "description", "d")));
 	assert_text(f->out, "name", "new");
 	assert_text(f->out, "entrypoint", "./run");
 	assert_text(f->out, "next_fire_at", "2026-07-01T09:00:00Z");
@@ -503,10 +571,11 @@ test_service__a_change_keeps_what_it_does_not_name(void **state)
 	f->now += SECOND;
 	assert_ok(f, update(f, &f->creator, &id, json_object()));
 	assert_text(f->out, "updated_at", "2026-07-01T08:30:00Z");
-	assert_ok(f, update(f, &f->creator, &id,
-						json_pack("{s:n, s:n, s:n, s:s, s:s, s:s, s:{}}", "description", "timeout", "setup_script_path",
-								  "prompt", "do it", "entrypoint", "./other", "tarball_path", "http://y.test/b.tgz",
-								  "observability_associations")));
+	assert_ok(
+		f, update(f, &f->creator, &id,
+				  json_pack("{s:n, s:n, s:n, s:s, s:s, s:s, s:{}}", "description", "timeout",
+							"setup_script_path", "prompt", "do it", "entrypoint", "./other",
+							"tarball_path", "http://y.test/b.tgz", "observability_associations")));
 	assert_true(is_null(f->out, "description"));
 	assert_true(is_null(f->out, "timeout"));
 	assert_text(f->out, "prompt", "do it");
@@ -521,13 +590,15 @@ test_service__mandatory_members_cannot_be_nulled(void **state)
 	fixture *f = *state;
 	aut_uuid id = made(f, cron_body("x", "@daily"));
 
-	assert_fails(f, update(f, &f->creator, &id,
-						   json_pack("{s:n, s:n, s:n, s:n, s:n}", "name", "trigger", "tarball_path",
-									 "entrypoint", "enabled")),
+	assert_fails(f,
+				 update(f, &f->creator, &id,
+						json_pack("{s:n, s:n, s:n, s:n, s:n}", "name", "trigger", "tarball_path",
+								  "entrypoint", "enabled")),
 				 AUT_EINVAL, "name");
 	assert_int_equal(json_array_size(f->call.problems), 5);
 	/* state says what enabled leaves open */
-	assert_ok(f, update(f, &f->creator, &id, json_pack("{s:n, s:s}", "enabled", "state", "INACTIVE")));
+	assert_ok(f,
+			  update(f, &f->creator, &id, json_pack("{s:n, s:s}", "enabled", "state", "INACTIVE")));
 	assert_text(f->out, "state", "INACTIVE");
 }
 
@@ -539,7 +610,8 @@ test_service__a_new_schedule_counts_from_now(void **state)
 
 	f->now += 3 * HOUR; /* 11:00: the slot of 9 was never fired */
 	assert_ok(f, update(f, &f->creator, &id,
-						json_pack("{s:{s:s, s:s}}", "trigger", "type", "cron", "schedule", "0 10 * * *")));
+						json_pack("{s:{s:s, s:s}}", "trigger", "type", "cron", "schedule",
+								  "0 10 * * *")));
 	assert_text(f->out, "next_fire_at", "2026-07-02T10:00:00Z");
 	assert_int_equal(f->call.effects, AUT_EFFECT_SCHEDULE);
 }
@@ -551,8 +623,9 @@ test_service__the_same_trigger_again_moves_nothing(void **state)
 	aut_uuid id = made(f, cron_body("x", "0 9 * * *"));
 
 	f->now += 3 * HOUR;
-	assert_ok(f, update(f, &f->creator, &id,
-						json_pack("{s:{s:s, s:s}}", "trigger", "type", "cron", "schedule", "0 9 * * *")));
+	assert_ok(
+		f, update(f, &f->creator, &id,
+				  json_pack("{s:{s:s, s:s}}", "trigger", "type", "cron", "schedule", "0 9 * * *")));
 	assert_text(f->out, "next_fire_at", "2026-07-01T09:00:00Z");
 	assert_int_equal(f->call.effects, 0);
 }
@@ -611,13 +684,16 @@ test_service__a_changed_kind_remembers_the_last_fire(void **state)
 	aut_uuid id = made(f, cron_body("x", "0 9 * * *"));
 
 	f->now += HOUR;
-	assert_ok(f, aut_store_schedule_advance(f->db, &id, f->now, f->now, f->now + 24 * HOUR, &f->err));
+	assert_ok(f,
+			  aut_store_schedule_advance(f->db, &id, f->now, f->now, f->now + 24 * HOUR, &f->err));
 	assert_ok(f, update(f, &f->creator, &id,
-						json_pack("{s:{s:s, s:s, s:[]}}", "trigger", "type", "event", "source", "manual", "on")));
+						json_pack("{s:{s:s, s:s, s:[]}}", "trigger", "type", "event", "source",
+								  "manual", "on")));
 	assert_true(is_null(f->out, "next_fire_at"));
 	assert_text(f->out, "last_triggered_at", "2026-07-01T09:00:00Z");
 	assert_ok(f, update(f, &f->creator, &id,
-						json_pack("{s:{s:s, s:s}}", "trigger", "type", "cron", "schedule", "0 10 * * *")));
+						json_pack("{s:{s:s, s:s}}", "trigger", "type", "cron", "schedule",
+								  "0 10 * * *")));
 	assert_text(f->out, "next_fire_at", "2026-07-01T10:00:00Z");
 	assert_text(f->out, "last_triggered_at", "2026-07-01T09:00:00Z");
 }
@@ -627,15 +703,16 @@ test_service__conversations_that_go_on_keep_their_place(void **state)
 {
 	fixture *f = *state;
 	aut_uuid id = made(f, manual_body("x"));
-	json_t *event = json_pack("{s:{s:s, s:s, s:s, s:s}}", "trigger", "type", "event", "source", "github",
-							  "on", "push", "destination", "continue_conversation");
+	json_t *event = json_pack("{s:{s:s, s:s, s:s, s:s}}", "trigger", "type", "event", "source",
+							  "github", "on", "push", "destination", "continue_conversation");
 
 	assert_ok(f, update(f, &f->creator, &id, json_pack("{s:b}", "keep_alive", 0)));
 	assert_fails(f, update(f, &f->creator, &id, json_incref(event)), AUT_EBADREQ, "keep_alive");
 	assert_ok(f, update(f, &f->creator, &id, json_pack("{s:n}", "keep_alive")));
 	assert_ok(f, update(f, &f->creator, &id, event));
 	assert_true(json_is_true(json_object_get(f->out, "keep_alive")));
-	assert_fails(f, update(f, &f->creator, &id, json_pack("{s:b}", "keep_alive", 0)), AUT_EBADREQ, "keep_alive");
+	assert_fails(f, update(f, &f->creator, &id, json_pack("{s:b}", "keep_alive", 0)), AUT_EBADREQ,
+				 "keep_alive");
 	assert_ok(f, update(f, &f->creator, &id, json_pack("{s:n}", "keep_alive")));
 	assert_true(json_is_true(json_object_get(f->out, "keep_alive")));
 }
@@ -646,12 +723,17 @@ test_service__others_may_only_switch_off(void **state)
 	fixture *f = *state;
 	aut_uuid id = made(f, cron_body("x", "@daily"));
 
-	assert_fails(f, update(f, &f->colleague, &id, json_pack("{s:b}", "enabled", 0)), AUT_EDENIED, "manage_automations");
-	assert_fails(f, update(f, &f->manager, &id, json_pack("{s:s}", "name", "y")), AUT_EDENIED, "Only the creator");
-	assert_fails(f, update(f, &f->manager, &id, json_pack("{s:b, s:s}", "enabled", 0, "name", "y")), AUT_EDENIED, "Only the creator");
+	assert_fails(f, update(f, &f->colleague, &id, json_pack("{s:b}", "enabled", 0)), AUT_EDENIED,
+				 "manage_automations");
+	assert_fails(f, update(f, &f->manager, &id, json_pack("{s:s}", "name", "y")), AUT_EDENIED,
+				 "Only the creator");
+	assert_fails(f, update(f, &f->manager, &id, json_pack("{s:b, s:s}", "enabled", 0, "name", "y")),
+				 AUT_EDENIED, "Only the creator");
 	assert_fails(f, update(f, &f->manager, &id, json_object()), AUT_EDENIED, "Only the creator");
-	assert_fails(f, update(f, &f->manager, &id, json_pack("{s:b}", "enabled", 1)), AUT_EDENIED, "Only the creator");
-	assert_ok(f, update(f, &f->manager, &id, json_pack("{s:b, s:s}", "enabled", 0, "state", "INACTIVE")));
+	assert_fails(f, update(f, &f->manager, &id, json_pack("{s:b}", "enabled", 1)), AUT_EDENIED,
+				 "Only the creator");
+	assert_ok(
+		f, update(f, &f->manager, &id, json_pack("{s:b, s:s}", "enabled", 0, "state", "INACTIVE")));
 	assert_text(f->out, "state", "INACTIVE");
 }
 
@@ -662,9 +744,11 @@ test_service__presets_and_plugins_are_refused_clearly(void **state)
 	aut_uuid id = made(f, cron_body("x", "@daily"));
 	aut_automation_list list = {0};
 
-	assert_fails(f, update(f, &f->creator, &id, json_pack("{s:[]}", "repos")), AUT_EINVAL, "presets");
+	assert_fails(f, update(f, &f->creator, &id, json_pack("{s:[]}", "repos")), AUT_EINVAL,
+				 "presets");
 	assert_fails(f, update(f, &f->creator, &id, json_pack("{s:n}", "plugin")), AUT_EINVAL, "null");
-	assert_fails(f, update(f, &f->creator, &id, json_pack("{s:{s:s}}", "plugin", "source", "s")), AUT_EINVAL, "plugin-spec");
+	assert_fails(f, update(f, &f->creator, &id, json_pack("{s:{s:s}}", "plugin", "source", "s")),
+				 AUT_EINVAL, "plugin-spec");
 	/* as a later version may have stored them */
 	assert_ok(f, aut_store_automation_get(f->db, &f->creator.org_id, &id, &list, &f->err));
 	list.items[0].preset_metadata = "{\"preset_type\":\"prompt\"}";
@@ -672,10 +756,15 @@ test_service__presets_and_plugins_are_refused_clearly(void **state)
 	list.items[0].tarball_path = "plugin-spec://runtime";
 	assert_ok(f, aut_store_automation_update(f->db, &list.items[0], &f->err));
 	aut_automation_list_done(&list);
-	assert_fails(f, update(f, &f->creator, &id, json_pack("{s:[]}", "repos")), AUT_EUNSUPPORTED, "repos");
-	assert_fails(f, update(f, &f->creator, &id, json_pack("{s:{s:s}, s:s, s:s}", "plugin", "source", "s", "model", "m", "entrypoint", "e")),
+	assert_fails(f, update(f, &f->creator, &id, json_pack("{s:[]}", "repos")), AUT_EUNSUPPORTED,
+				 "repos");
+	assert_fails(f,
+				 update(f, &f->creator, &id,
+						json_pack("{s:{s:s}, s:s, s:s}", "plugin", "source", "s", "model", "m",
+								  "entrypoint", "e")),
 				 AUT_EINVAL, "entrypoint, model");
-	assert_fails(f, update(f, &f->creator, &id, json_pack("{s:{s:s}}", "plugin", "source", "s")), AUT_EUNSUPPORTED, "plugin");
+	assert_fails(f, update(f, &f->creator, &id, json_pack("{s:{s:s}}", "plugin", "source", "s")),
+				 AUT_EUNSUPPORTED, "plugin");
 }
 
 static void
@@ -689,9 +778,12 @@ test_service__drafts_are_not_switched_or_dispatched(void **state)
 	list.items[0].state = "DRAFT";
 	assert_ok(f, aut_store_automation_update(f->db, &list.items[0], &f->err));
 	aut_automation_list_done(&list);
-	assert_fails(f, update(f, &f->creator, &id, json_pack("{s:b}", "enabled", 1)), AUT_ECONFLICT, "draft");
-	assert_fails(f, aut_service_trigger(as(f, &f->creator), &id, NULL, &f->out, &f->err), AUT_ECONFLICT, "draft");
-	assert_fails(f, update(f, &f->creator, &id, json_pack("{s:s}", "state", "DRAFT")), AUT_EINVAL, "state");
+	assert_fails(f, update(f, &f->creator, &id, json_pack("{s:b}", "enabled", 1)), AUT_ECONFLICT,
+				 "draft");
+	assert_fails(f, aut_service_trigger(as(f, &f->creator), &id, NULL, &f->out, &f->err),
+				 AUT_ECONFLICT, "draft");
+	assert_fails(f, update(f, &f->creator, &id, json_pack("{s:s}", "state", "DRAFT")), AUT_EINVAL,
+				 "state");
 }
 
 /* ---- deleting -------------------------------------------------------------------------------- */
@@ -707,17 +799,21 @@ test_service__deleting_skips_all_that_waits_and_hides(void **state)
 	aut_uuid found;
 	int64_t next;
 
-	assert_fails(f, aut_service_automation_delete(as(f, &f->colleague), &id, &f->err), AUT_EDENIED, "manage_automations");
+	assert_fails(f, aut_service_automation_delete(as(f, &f->colleague), &id, &f->err), AUT_EDENIED,
+				 "manage_automations");
 	assert_ok(f, aut_service_automation_delete(as(f, &f->manager), &id, &f->err));
 	assert_fails(f, look(f, &f->creator, &id), AUT_ENOTFOUND, "not found");
-	assert_fails(f, aut_service_automation_delete(as(f, &f->creator), &id, &f->err), AUT_ENOTFOUND, "not found");
-	assert_fails(f, (as(f, &f->creator), aut_service_automation_find(&f->call, "x", &found, &f->err)), AUT_ENOTFOUND, "x");
+	assert_fails(f, aut_service_automation_delete(as(f, &f->creator), &id, &f->err), AUT_ENOTFOUND,
+				 "not found");
+	assert_fails(f,
+				 (as(f, &f->creator), aut_service_automation_find(&f->call, "x", &found, &f->err)),
+				 AUT_ENOTFOUND, "x");
 	assert_ok(f, aut_store_schedule_next(f->db, &next, &f->err));
 	assert_true(next == AUT_TIME_NONE);
 	assert_run(f, &by_hand, "SKIPPED");
 	assert_run(f, &by_clock, "SKIPPED");
-	assert_text(json_object_get(json_object_get(f->out, "status_detail"), "disabled_detail"), "reason",
-				"manual_delete");
+	assert_text(json_object_get(json_object_get(f->out, "status_detail"), "disabled_detail"),
+				"reason", "manual_delete");
 	assert_run(f, &goes_on, "RUNNING");
 	/* what runs on can still say how it ended */
 	assert_ok(f, complete(f, &f->creator, &goes_on, json_pack("{s:s}", "status", "COMPLETED")));
@@ -738,8 +834,12 @@ test_service__script_tarballs_hold_one_executable(void **state)
 	char text_read[100] = "";
 
 	(void) state;
-	assert_int_equal(aut_tarball_from_script("r\xc3\xbcn.sh", script, strlen(script), &data, &len, NULL), AUT_OK);
-	assert_int_equal(aut_tarball_from_script("r\xc3\xbcn.sh", script, strlen(script), &again, &again_len, NULL), AUT_OK);
+	assert_int_equal(
+		aut_tarball_from_script("r\xc3\xbcn.sh", script, strlen(script), &data, &len, NULL),
+		AUT_OK);
+	assert_int_equal(
+		aut_tarball_from_script("r\xc3\xbcn.sh", script, strlen(script), &again, &again_len, NULL),
+		AUT_OK);
 	assert_int_equal(len, again_len);
 	assert_memory_equal(data, again, len);
 	/* gzip, deflate, no flags, no time */
@@ -772,7 +872,8 @@ test_service__script_names_are_plain(void **state)
 	for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++)
 		assert_int_equal(aut_tarball_from_script(bad[i], "x", 1, &data, &len, NULL), AUT_EINVAL);
 	assert_int_equal(aut_tarball_from_script(NULL, "x", 1, &data, &len, NULL), AUT_EINVAL);
-	assert_int_equal(aut_tarball_from_script("a", "x", AUT_UPLOAD_MAX + 1, &data, &len, NULL), AUT_ELIMIT);
+	assert_int_equal(aut_tarball_from_script("a", "x", AUT_UPLOAD_MAX + 1, &data, &len, NULL),
+					 AUT_ELIMIT);
 	assert_int_equal(aut_tarball_from_script("a", "", 0, &data, &len, NULL), AUT_OK);
 	aut_free(data);
 }
@@ -782,10 +883,12 @@ test_service__script_names_are_plain(void **state)
 static aut_status
 torture_shapes(void *payload)
 {
-	static const aut_automation automation = {.name = "n", .trigger = "{\"a\":1}", .state = "ACTIVE"};
+	static const aut_automation automation = {
+		.name = "n", .trigger = "{\"a\":1}", .state = "ACTIVE"};
 	static const aut_run run = {.status = AUT_RUN_FAILED, .has_cost = true, .status_detail = "{}"};
 	static const aut_upload upload = {.name = "n", .status = "COMPLETED"};
-	json_t *all[] = {aut_automation_json(&automation), aut_run_json(&run), aut__upload_json(&upload)};
+	json_t *all[] = {aut_automation_json(&automation), aut_run_json(&run),
+					 aut__upload_json(&upload)};
 	aut_status status = AUT_OK;
 
 	(void) payload;
@@ -818,9 +921,10 @@ torture_edit(void *payload)
 	bool existing;
 	aut_call call;
 	aut_status status;
-	static const char text_body[] = "{\"name\":\"n\",\"trigger\":{\"type\":\"cron\",\"schedule\":\"@daily\"},"
-									"\"tarball_path\":\"https://x\",\"entrypoint\":\"./a\","
-									"\"template\":{\"id\":\"t\",\"version\":\"1\"}}";
+	static const char text_body[] =
+		"{\"name\":\"n\",\"trigger\":{\"type\":\"cron\",\"schedule\":\"@daily\"},"
+		"\"tarball_path\":\"https://x\",\"entrypoint\":\"./a\","
+		"\"template\":{\"id\":\"t\",\"version\":\"1\"}}";
 
 	aut_call_init(&call, f->db, &f->settings, &f->creator, f->now);
 	status = aut_json_parse(text_body, sizeof text_body - 1, &body, NULL);

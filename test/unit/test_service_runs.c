@@ -68,8 +68,8 @@ test_service_runs__dispatch_needs_creator_or_manager(void **state)
 	aut_uuid id = automation(f);
 	aut_uuid nowhere = {{1}};
 
-	assert_fails(f, aut_service_trigger(as(f, &f->colleague), &id, NULL, &f->out, &f->err), AUT_EDENIED,
-				 "creator");
+	assert_fails(f, aut_service_trigger(as(f, &f->colleague), &id, NULL, &f->out, &f->err),
+				 AUT_EDENIED, "creator");
 	assert_ok(f, aut_service_trigger(as(f, &f->manager), &id, NULL, &f->out, &f->err));
 	assert_fails(f, aut_service_trigger(as(f, &f->manager), &nowhere, NULL, &f->out, &f->err),
 				 AUT_ENOTFOUND, "Automation not found");
@@ -111,13 +111,16 @@ test_service_runs__options_are_checked(void **state)
 	memset(huge, 'x', huge_len);
 	huge[0] = huge[huge_len - 1] = '"';
 	huge[huge_len] = '\0';
-	assert_fails(f, trigger_with(f, &id, (aut_trigger_options){.delay_s = -1}), AUT_EINVAL, "delay");
+	assert_fails(f, trigger_with(f, &id, (aut_trigger_options){.delay_s = -1}), AUT_EINVAL,
+				 "delay");
 	assert_fails(f, trigger_with(f, &id, (aut_trigger_options){.delay_s = 31536001}), AUT_EINVAL,
 				 "delay");
-	assert_fails(f, trigger_with(f, &id, (aut_trigger_options){.dedupe_key = "k"}), AUT_EUNSUPPORTED,
-				 "dedupe_key");
-	assert_fails(f, trigger_with(f, &id, (aut_trigger_options){.input = "{nope"}), AUT_EBADREQ, "input");
-	assert_fails(f, trigger_with(f, &id, (aut_trigger_options){.input = huge}), AUT_ELIMIT, "input");
+	assert_fails(f, trigger_with(f, &id, (aut_trigger_options){.dedupe_key = "k"}),
+				 AUT_EUNSUPPORTED, "dedupe_key");
+	assert_fails(f, trigger_with(f, &id, (aut_trigger_options){.input = "{nope"}), AUT_EBADREQ,
+				 "input");
+	assert_fails(f, trigger_with(f, &id, (aut_trigger_options){.input = huge}), AUT_ELIMIT,
+				 "input");
 	assert_ok(f, trigger_with(f, &id, (aut_trigger_options){.input = "{\"a\":[1,2]}"}));
 	assert_ok(f, aut_service_run_list(as(f, &f->creator), &id, 50, 0, &f->out, &f->err));
 	assert_int_equal(number(f->out, "total"), 1);
@@ -148,8 +151,8 @@ test_service_runs__lists_count_by_status(void **state)
 	assert_int_equal(json_array_size(json_object_get(f->out, "runs")), 1);
 	first = id_of(json_array_get(json_object_get(f->out, "runs"), 0));
 	assert_true(aut_uuid_equal(&first, &last));
-	assert_fails(f, aut_service_run_list(as(f, &f->creator), &id, 0, 0, &f->out, &f->err), AUT_EINVAL,
-				 "limit");
+	assert_fails(f, aut_service_run_list(as(f, &f->creator), &id, 0, 0, &f->out, &f->err),
+				 AUT_EINVAL, "limit");
 }
 
 static void
@@ -186,9 +189,10 @@ test_service_runs__a_success_ends_the_run(void **state)
 	aut_uuid run = running(f, &id);
 
 	f->now += 5 * SECOND;
-	assert_ok(f, complete(f, &f->creator, &run,
-						  json_pack("{s:s, s:s, s:s, s:{}, s:s}", "status", "COMPLETED", "cost", "0.25",
-									"conversation_id", "conv", "task_outcome", "run_id", "ignored")));
+	assert_ok(
+		f, complete(f, &f->creator, &run,
+					json_pack("{s:s, s:s, s:s, s:{}, s:s}", "status", "COMPLETED", "cost", "0.25",
+							  "conversation_id", "conv", "task_outcome", "run_id", "ignored")));
 	assert_int_equal(f->call.effects, AUT_EFFECT_CLEANUP);
 	assert_text(f->out, "status", "COMPLETED");
 	assert_text(f->out, "completed_at", "2026-07-01T08:00:05Z");
@@ -207,9 +211,10 @@ test_service_runs__a_failure_tells_why(void **state)
 	aut_uuid run = running(f, &id);
 	const json_t *detail;
 
-	assert_ok(f, complete(f, &f->creator, &run,
-						  json_pack("{s:s, s:{s:s, s:s, s:s}}", "status", "FAILED", "error", "source",
-									"agent", "code", "LLMAuthenticationError", "detail", "bad key")));
+	assert_ok(f,
+			  complete(f, &f->creator, &run,
+					   json_pack("{s:s, s:{s:s, s:s, s:s}}", "status", "FAILED", "error", "source",
+								 "agent", "code", "LLMAuthenticationError", "detail", "bad key")));
 	assert_text(f->out, "status", "FAILED");
 	assert_text(f->out, "error_detail", "LLMAuthenticationError: bad key [source=agent]");
 	detail = json_object_get(f->out, "status_detail");
@@ -222,7 +227,8 @@ test_service_runs__a_failure_tells_why(void **state)
 	assert_text(detail, "formatted_detail", "LLMAuthenticationError: bad key [source=agent]");
 	assert_text(detail, "first_seen_at", "2026-07-01T08:00:00+00:00");
 	run = running(f, &id);
-	assert_ok(f, complete(f, &f->creator, &run, json_pack("{s:s, s:s}", "status", "FAILED", "error", "boom")));
+	assert_ok(f, complete(f, &f->creator, &run,
+						  json_pack("{s:s, s:s}", "status", "FAILED", "error", "boom")));
 	assert_text(f->out, "error_detail", "boom");
 	assert_text(json_object_get(f->out, "status_detail"), "kind", "execution_error");
 	run = running(f, &id);
@@ -240,16 +246,18 @@ test_service_runs__only_the_owner_reports(void **state)
 	json_t *body = json_pack("{s:s}", "status", "COMPLETED");
 	json_t *phase = json_pack("{s:s}", "phase", "x");
 
-	assert_fails(f, complete(f, &f->manager, &run, json_incref(body)), AUT_EDENIED, "somebody else");
-	assert_fails(f, complete(f, &f->stranger, &run, json_incref(body)), AUT_EDENIED, "somebody else");
+	assert_fails(f, complete(f, &f->manager, &run, json_incref(body)), AUT_EDENIED,
+				 "somebody else");
+	assert_fails(f, complete(f, &f->stranger, &run, json_incref(body)), AUT_EDENIED,
+				 "somebody else");
 	assert_fails(f, complete(f, &f->creator, &nowhere, json_incref(body)), AUT_ENOTFOUND,
 				 "Run not found");
 	assert_fails(f, aut_service_run_phase(as(f, &f->manager), &run, phase, &f->out, &f->err),
 				 AUT_EDENIED, "somebody else");
 	assert_fails(f, aut_service_run_phase(as(f, &f->creator), &nowhere, phase, &f->out, &f->err),
 				 AUT_ENOTFOUND, "Run not found");
-	assert_fails(f, complete(f, &f->creator, &run, json_pack("{s:s}", "status", "DONE")), AUT_EINVAL,
-				 "status");
+	assert_fails(f, complete(f, &f->creator, &run, json_pack("{s:s}", "status", "DONE")),
+				 AUT_EINVAL, "status");
 	assert_run(f, &run, "RUNNING");
 	json_decref(body);
 	json_decref(phase);
@@ -265,7 +273,8 @@ test_service_runs__a_run_ends_once(void **state)
 	assert_fails(f, complete(f, &f->creator, &run, json_pack("{s:s}", "status", "COMPLETED")),
 				 AUT_ECONFLICT, "Run status is PENDING, expected RUNNING");
 	claim(f);
-	assert_ok(f, complete(f, &f->creator, &run, json_pack("{s:s, s:s}", "status", "FAILED", "error", "e")));
+	assert_ok(f, complete(f, &f->creator, &run,
+						  json_pack("{s:s, s:s}", "status", "FAILED", "error", "e")));
 	assert_fails(f, complete(f, &f->creator, &run, json_pack("{s:s}", "status", "COMPLETED")),
 				 AUT_ECONFLICT, "Run status is FAILED, expected RUNNING");
 	assert_int_equal(f->call.effects, 0);
@@ -319,7 +328,8 @@ test_service_runs__the_first_end_of_a_template_is_recorded(void **state)
 	assert_text(record, "failure_stage", "execution");
 	assert_text(record, "template_version", "7");
 	assert_text(record, "recorded_at", "2026-07-01T08:00:00Z");
-	assert_text(json_object_get(json_object_get(f->out, "preset_metadata"), "template"), "id", "tpl");
+	assert_text(json_object_get(json_object_get(f->out, "preset_metadata"), "template"), "id",
+				"tpl");
 }
 
 /* ---- phase ----------------------------------------------------------------------------------- */
@@ -328,8 +338,7 @@ static aut_status
 phase(fixture *f, const aut_uuid *run, const char *words)
 {
 	json_t *body = json_pack("{s:s}", "phase", words);
-	aut_status status =
-		aut_service_run_phase(as(f, &f->creator), run, body, &f->out, &f->err);
+	aut_status status = aut_service_run_phase(as(f, &f->creator), run, body, &f->out, &f->err);
 
 	json_decref(body);
 	return status;
@@ -370,13 +379,13 @@ test_service_runs__cancel_ends_what_has_not_ended(void **state)
 	assert_true(is_null(f->out, "status_detail"));
 	assert_true(cleanup_of(f, &waiting) == AUT_TIME_NONE);
 	run = running(f, &id);
-	assert_fails(f, aut_service_run_cancel(as(f, &f->colleague), &run, &f->out, &f->err), AUT_EDENIED,
-				 "creator");
+	assert_fails(f, aut_service_run_cancel(as(f, &f->colleague), &run, &f->out, &f->err),
+				 AUT_EDENIED, "creator");
 	assert_ok(f, aut_service_run_cancel(as(f, &f->manager), &run, &f->out, &f->err));
 	assert_int_equal(f->call.effects, AUT_EFFECT_CLEANUP);
 	assert_true(cleanup_of(f, &run) == f->now);
-	assert_fails(f, aut_service_run_cancel(as(f, &f->creator), &run, &f->out, &f->err), AUT_ECONFLICT,
-				 "Run status is CANCELLED, expected PENDING or RUNNING");
+	assert_fails(f, aut_service_run_cancel(as(f, &f->creator), &run, &f->out, &f->err),
+				 AUT_ECONFLICT, "Run status is CANCELLED, expected PENDING or RUNNING");
 	assert_fails(f, aut_service_run_cancel(as(f, &f->creator), &nowhere, &f->out, &f->err),
 				 AUT_ENOTFOUND, "Run not found");
 }
@@ -386,7 +395,8 @@ test_service_runs__cancel_ends_what_has_not_ended(void **state)
 static void
 print_at(fixture *f, const aut_uuid *run, int64_t start, const char *bytes, int64_t keep)
 {
-	assert_ok(f, aut_store_output_append(f->db, run, start, bytes, strlen(bytes), f->now, keep, &f->err));
+	assert_ok(
+		f, aut_store_output_append(f->db, run, start, bytes, strlen(bytes), f->now, keep, &f->err));
 }
 
 static void
@@ -453,9 +463,15 @@ test_service_runs__output_never_splits_a_character(void **state)
 	assert_logs(f, "ab", 2, false, false);
 	read_logs(f, &run, 2, 1000);
 	assert_logs(f, "", 2, false, false);
-	print_at(f, &run, 4, "\x98\x80" "c\xc3", 1000);
+	print_at(f, &run, 4,
+			 "\x98\x80"
+			 "c\xc3",
+			 1000);
 	read_logs(f, &run, 2, 1000);
-	assert_logs(f, "\xf0\x9f\x98\x80" "c", 7, false, false);
+	assert_logs(f,
+				"\xf0\x9f\x98\x80"
+				"c",
+				7, false, false);
 	/* the limit stops before it, not in it */
 	read_logs(f, &run, 0, 5);
 	assert_logs(f, "ab", 2, false, false);
@@ -510,14 +526,23 @@ test_service_runs__characters_are_not_made_across_a_hole(void **state)
 	aut_uuid run = running(f, &id);
 
 	print_at(f, &run, 0, "a\xc3", 1000);
-	print_at(f, &run, 100, "\xa4" "b", 1000);
+	print_at(f, &run, 100,
+			 "\xa4"
+			 "b",
+			 1000);
 	read_logs(f, &run, 0, 1000);
-	assert_logs(f, "a\xef\xbf\xbd\xef\xbf\xbd" "b", 102, false, false);
+	assert_logs(f,
+				"a\xef\xbf\xbd\xef\xbf\xbd"
+				"b",
+				102, false, false);
 	/* the hole is longer than the limit: reading gets over it all the same */
 	read_logs(f, &run, 1, 4);
 	assert_logs(f, "\xef\xbf\xbd", 2, false, false);
 	read_logs(f, &run, 2, 4);
-	assert_logs(f, "\xef\xbf\xbd" "b", 102, true, false);
+	assert_logs(f,
+				"\xef\xbf\xbd"
+				"b",
+				102, true, false);
 }
 
 static void
@@ -590,9 +615,10 @@ test_service_runs__log_windows_have_bounds(void **state)
 	aut_uuid nowhere = {{1}};
 
 	for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++)
-		assert_fails(f, aut_service_run_logs(as(f, &f->creator), &run, bad[i][0], bad[i][1], &f->out,
-											 &f->err),
-					 AUT_EINVAL, "limit");
+		assert_fails(
+			f,
+			aut_service_run_logs(as(f, &f->creator), &run, bad[i][0], bad[i][1], &f->out, &f->err),
+			AUT_EINVAL, "limit");
 	assert_fails(f, aut_service_run_logs(as(f, &f->creator), &nowhere, 0, 10, &f->out, &f->err),
 				 AUT_ENOTFOUND, "Run not found");
 }
@@ -673,7 +699,8 @@ torture_one_run(void *payload)
 	aut_call call;
 	aut_status status;
 	bool won;
-	static const char failed[] = "{\"status\":\"FAILED\",\"error\":{\"code\":\"C\",\"detail\":\"d\"}}";
+	static const char failed[] =
+		"{\"status\":\"FAILED\",\"error\":{\"code\":\"C\",\"detail\":\"d\"}}";
 
 	aut_call_init(&call, f->db, &f->settings, &f->creator, f->now);
 	run = f->creator.user_id; /* set below */

@@ -34,8 +34,8 @@ static aut_status
 read_from(aut_settings *settings, const char *const *variables, warnings *all, aut_error *err)
 {
 	memset(all, 0, sizeof *all);
-	return aut_settings_from_environment(settings, (char **) (uintptr_t) variables, note_warning, all,
-										 err);
+	return aut_settings_from_environment(settings, (char **) (uintptr_t) variables, note_warning,
+										 all, err);
 }
 
 /* ---- table ----------------------------------------------------------------------------------- */
@@ -96,8 +96,8 @@ test_settings__defaults_are_the_contracts(void **state)
 static void
 test_settings__numbers_are_checked(void **state)
 {
-	static const char *const bad[] = {"", "x", "-1", "65536", "80.5", " 80", "0x50",
-									  "99999999999999999999"};
+	static const char *const bad[] = {"",     "x",   "-1",   "65536",
+									  "80.5", " 80", "0x50", "99999999999999999999"};
 	const aut_setting_info *port = aut_setting_find("server_port");
 	aut_settings settings;
 	aut_error err = AUT_ERROR_INIT;
@@ -110,7 +110,8 @@ test_settings__numbers_are_checked(void **state)
 		if (aut_settings_set(&settings, port, bad[i], &err) != AUT_EINVAL)
 			fail_msg("port \"%s\" was taken", bad[i]);
 	}
-	assert_non_null(strstr(err.message, "AUTOMATION_SERVER_PORT must be a whole number from 0 to 65535"));
+	assert_non_null(
+		strstr(err.message, "AUTOMATION_SERVER_PORT must be a whole number from 0 to 65535"));
 	assert_int_equal(settings.server_port, 65535);
 	aut_settings_done(&settings);
 }
@@ -193,9 +194,13 @@ test_settings__environment_names_are_case_insensitive(void **state)
 static void
 test_settings__unknown_variables_are_reported_once(void **state)
 {
-	static const char *const variables[] = {"AUTOMATION_SERVER_PROT=1", "AUTOMATION_KV_SECRET=x",
-											"AUTOMATION_GIT_SYNC_BRANCH=main", "automation_db_pool_size=3",
-											"AUTOMATION_RUN_ID=abc", "AUTOMATION_=1", NULL};
+	static const char *const variables[] = {"AUTOMATION_SERVER_PROT=1",
+											"AUTOMATION_KV_SECRET=x",
+											"AUTOMATION_GIT_SYNC_BRANCH=main",
+											"automation_db_pool_size=3",
+											"AUTOMATION_RUN_ID=abc",
+											"AUTOMATION_=1",
+											NULL};
 	aut_settings settings;
 	warnings all;
 
@@ -233,7 +238,8 @@ assert_urls(const char *base_url, const char *url, const char *prefix)
 	char *made;
 
 	assert_int_equal(aut_settings_init(&settings, NULL), AUT_OK);
-	assert_int_equal(aut_settings_set(&settings, aut_setting_find("base_url"), base_url, NULL), AUT_OK);
+	assert_int_equal(aut_settings_set(&settings, aut_setting_find("base_url"), base_url, NULL),
+					 AUT_OK);
 	made = aut_settings_api_url(&settings, 8123);
 	assert_string_equal(made, url);
 	aut_free(made);
@@ -252,7 +258,8 @@ test_settings__base_url_makes_url_and_prefix(void **state)
 	assert_urls("https://a.test/", "https://a.test/api/automation", "/api/automation");
 	assert_urls("https://a.test/x/y//", "https://a.test/x/y/api/automation", "/x/y/api/automation");
 	assert_urls("https://a.test/x?q=1", "https://a.test/x/api/automation", "/x/api/automation");
-	assert_urls("https://a.test:8443/x", "https://a.test:8443/x/api/automation", "/x/api/automation");
+	assert_urls("https://a.test:8443/x", "https://a.test:8443/x/api/automation",
+				"/x/api/automation");
 	assert_urls("https://", "https:/api/automation", "/api/automation");
 }
 
@@ -329,7 +336,8 @@ torture_settings(void *payload)
 static void
 test_settings__survive_without_memory(void **state)
 {
-	static const char *const variables[] = {"AUTOMATION_HOST=h", "AUTOMATION_BASE_URL=http://x/y", NULL};
+	static const char *const variables[] = {"AUTOMATION_HOST=h", "AUTOMATION_BASE_URL=http://x/y",
+											NULL};
 
 	(void) state;
 	torture(torture_settings, (void *) (uintptr_t) variables);

@@ -44,7 +44,7 @@ static const aut_db_ops EMPTY_OPS = {.version = 1, .dialect = AUT_DIALECT_SQLITE
 /* What we answer to one row. */
 typedef struct answer
 {
-	int http; /* 200 when accepted */
+	int http;           /* 200 when accepted */
 	json_t *normalized; /* NULL: not said */
 	json_t *problems;
 } answer;
@@ -53,8 +53,8 @@ static json_t *
 valid_create(void)
 {
 	return json_pack("{s:s, s:{s:s, s:s}, s:s, s:s}", "name", "nightly", "trigger", "type", "cron",
-					 "schedule", "0 9 * * *", "tarball_path", "https://x.test/a.tar.gz", "entrypoint",
-					 "python main.py");
+					 "schedule", "0 9 * * *", "tarball_path", "https://x.test/a.tar.gz",
+					 "entrypoint", "python main.py");
 }
 
 static json_t *
@@ -160,9 +160,19 @@ ask_phase(const json_t *input, answer *out)
 static bool
 ask(const char *kind, json_t *input, answer *out)
 {
-	static const char *const members[] = {"entrypoint", "setup_script_path", "name", "description",
-										  "model", "timeout", "keep_alive", "state", "agent_profile_id",
-										  "tarball_path", "trigger", "observability_associations", NULL};
+	static const char *const members[] = {"entrypoint",
+										  "setup_script_path",
+										  "name",
+										  "description",
+										  "model",
+										  "timeout",
+										  "keep_alive",
+										  "state",
+										  "agent_profile_id",
+										  "tarball_path",
+										  "trigger",
+										  "observability_associations",
+										  NULL};
 	json_t *body = valid_create();
 
 	*out = (answer){0};
@@ -213,8 +223,8 @@ static void
 compare_problems(const char *id, const char *kind, const json_t *want, const json_t *got)
 {
 	if (json_array_size(want) != json_array_size(got))
-		fail_msg("%s: %zu problems instead of %zu: %s", id, json_array_size(got), json_array_size(want),
-				 json_dumps(got, 0));
+		fail_msg("%s: %zu problems instead of %zu: %s", id, json_array_size(got),
+				 json_array_size(want), json_dumps(got, 0));
 	for (size_t i = 0; i < json_array_size(want); i++)
 	{
 		const json_t *one = json_array_get(want, i);
@@ -244,7 +254,8 @@ compare(const json_t *row, const char *kind, const answer *got)
 	/* where the reference crashes, 422 is the answer */
 	if (!ok && got->http != (status == 500 ? 422 : status))
 		fail_msg("%s: status %d instead of %d", id, got->http, status);
-	if (ok && normalized != NULL && got->normalized != NULL && !json_equal(normalized, got->normalized))
+	if (ok && normalized != NULL && got->normalized != NULL &&
+		!json_equal(normalized, got->normalized))
 		fail_msg("%s: stored as %s", id, json_dumps(got->normalized, JSON_ENCODE_ANY));
 	if (!ok && json_object_get(row, "errors") != NULL)
 		compare_problems(id, kind, json_object_get(row, "errors"), got->problems);
@@ -269,11 +280,13 @@ needs_jmespath(const char *kind, const json_t *row)
 {
 	const json_t *input = json_object_get(row, "input");
 	const char *error = aut_json_string(json_array_get(json_object_get(row, "errors"), 0), "msg");
-	const json_t *trigger = strcmp(kind, "trigger") == 0 ? input : json_object_get(input, "trigger");
+	const json_t *trigger =
+		strcmp(kind, "trigger") == 0 ? input : json_object_get(input, "trigger");
 
 	if (strcmp(kind, "observability_associations") == 0)
-		return json_is_true(json_object_get(row, "ok")) ? json_object_size(input) > 0
-														 : error != NULL && strstr(error, "jmespath");
+		return json_is_true(json_object_get(row, "ok"))
+				   ? json_object_size(input) > 0
+				   : error != NULL && strstr(error, "jmespath");
 	return is_expression(trigger, "filter") || is_expression(trigger, "subject_key_expr") ||
 		   is_expression(trigger, "turn_text_expr");
 }
@@ -364,8 +377,8 @@ test_validation__answers_like_the_reference(void **state)
 	print_message("  %zu rows need JMESPath: checked to be refused\n", jmespath);
 	print_message("  %zu rows hold NUL: checked to be refused by the parser\n", nul);
 	print_message("  %zu rows name zones this machine lacks: skipped\n", zones);
-	json_object_foreach(later, kind_later, count)
-		print_message("  later: %s (%lld rows)\n", kind_later, (long long) json_integer_value(count));
+	json_object_foreach(later, kind_later, count) print_message(
+		"  later: %s (%lld rows)\n", kind_later, (long long) json_integer_value(count));
 	json_decref(later);
 	assert_true(same >= 200);
 }
@@ -396,12 +409,13 @@ assert_create_problems(json_t *take_changes, const char *want)
 			const json_t *part = json_array_get(loc, j);
 
 			used += (size_t) snprintf(got + used, sizeof got - used, "%s", j > 1 ? "." : "");
-			used += json_is_string(part)
-						? (size_t) snprintf(got + used, sizeof got - used, "%s", json_string_value(part))
-						: (size_t) snprintf(got + used, sizeof got - used, "%d",
-											(int) json_integer_value(part));
+			used += json_is_string(part) ? (size_t) snprintf(got + used, sizeof got - used, "%s",
+															 json_string_value(part))
+										 : (size_t) snprintf(got + used, sizeof got - used, "%d",
+															 (int) json_integer_value(part));
 		}
-		used += (size_t) snprintf(got + used, sizeof got - used, ":%s", aut_json_string(problem, "type"));
+		used += (size_t) snprintf(got + used, sizeof got - used, ":%s",
+								  aut_json_string(problem, "type"));
 	}
 	assert_string_equal(got, want);
 	aut__form_done(&form);
@@ -414,9 +428,9 @@ test_validation__reports_all_problems_at_once(void **state)
 {
 	(void) state;
 	assert_create_problems(
-		json_pack("{s:s, s:i, s:{s:s, s:s, s:s}, s:s, s:b}", "name", "", "timeout", 0, "trigger", "type",
-				  "cron", "schedule", "61 * * * *", "timezone", "Mars/Olympus", "entrypoint", "/x", "zzz",
-				  1),
+		json_pack("{s:s, s:i, s:{s:s, s:s, s:s}, s:s, s:b}", "name", "", "timeout", 0, "trigger",
+				  "type", "cron", "schedule", "61 * * * *", "timezone", "Mars/Olympus",
+				  "entrypoint", "/x", "zzz", 1),
 		"name:string_too_short trigger.cron.schedule:value_error trigger.cron.timezone:value_error "
 		"entrypoint:value_error timeout:value_error zzz:extra_forbidden");
 }
@@ -425,30 +439,32 @@ static void
 test_validation__patterns_name_the_bad_item(void **state)
 {
 	(void) state;
-	assert_create_problems(json_pack("{s:{s:s, s:s, s:[s,i]}}", "trigger", "type", "event", "source",
-									 "github", "on", "push", 5),
-						   "trigger.event.on.str:string_type trigger.event.on.list[str].1:string_type");
+	assert_create_problems(
+		json_pack("{s:{s:s, s:s, s:[s,i]}}", "trigger", "type", "event", "source", "github", "on",
+				  "push", 5),
+		"trigger.event.on.str:string_type trigger.event.on.list[str].1:string_type");
 }
 
 static void
 test_validation__reserved_sources(void **state)
 {
 	(void) state;
-	assert_create_problems(json_pack("{s:{s:s, s:s, s:[]}}", "trigger", "type", "event", "source",
-									 "manual", "on"),
-						   "");
+	assert_create_problems(
+		json_pack("{s:{s:s, s:s, s:[]}}", "trigger", "type", "event", "source", "manual", "on"),
+		"");
+	assert_create_problems(
+		json_pack("{s:{s:s, s:s, s:s}}", "trigger", "type", "event", "source", "manual", "on", "x"),
+		"trigger.event.source:value_error");
 	assert_create_problems(json_pack("{s:{s:s, s:s, s:s}}", "trigger", "type", "event", "source",
-									 "manual", "on", "x"),
-						   "trigger.event.source:value_error");
-	assert_create_problems(json_pack("{s:{s:s, s:s, s:s}}", "trigger", "type", "event", "source", "sql",
-									 "on", "public.t"),
+									 "sql", "on", "public.t"),
 						   "trigger.event.source:value_error");
 }
 
 static void
 test_validation__row_triggers_come_from_the_sql_door(void **state)
 {
-	json_t *trigger = json_pack("{s:s, s:s, s:s}", "type", "event", "source", "sql", "on", "public.t");
+	json_t *trigger =
+		json_pack("{s:s, s:s, s:s}", "type", "event", "source", "sql", "on", "public.t");
 	aut__problems problems = {0};
 	aut__trigger made = {0};
 
@@ -467,11 +483,24 @@ test_validation__whole_numbers_in_texts(void **state)
 		const char *text;
 		bool good;
 		int64_t value;
-	} rows[] = {{"7", true, 7},       {" 7 ", true, 7},     {"+7", true, 7},   {"-7", true, -7},
-				{"7.", true, 7},      {"7.00", true, 7},    {"1_0", true, 10}, {"_1", false, 0},
-				{"1_", false, 0},     {"1__0", false, 0},   {"", false, 0},    {"7.5", false, 0},
-				{"0x7", false, 0},    {"7 7", false, 0},    {"-", false, 0},   {"1e3", false, 0},
-				{"9223372036854775808", true, INT64_MAX},   {"99999999999999999999999999999999", true, INT64_MAX}};
+	} rows[] = {{"7", true, 7},
+				{" 7 ", true, 7},
+				{"+7", true, 7},
+				{"-7", true, -7},
+				{"7.", true, 7},
+				{"7.00", true, 7},
+				{"1_0", true, 10},
+				{"_1", false, 0},
+				{"1_", false, 0},
+				{"1__0", false, 0},
+				{"", false, 0},
+				{"7.5", false, 0},
+				{"0x7", false, 0},
+				{"7 7", false, 0},
+				{"-", false, 0},
+				{"1e3", false, 0},
+				{"9223372036854775808", true, INT64_MAX},
+				{"99999999999999999999999999999999", true, INT64_MAX}};
 
 	(void) state;
 	for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++)
@@ -500,7 +529,7 @@ test_validation__numbers_in_texts(void **state)
 		const char *text;
 		bool good;
 		double value;
-	} rows[] = {{"1.5", true, 1.5}, {" -2 ", true, -2}, {".5", true, .5}, {"1e3", true, 1000},
+	} rows[] = {{"1.5", true, 1.5}, {" -2 ", true, -2}, {".5", true, .5},  {"1e3", true, 1000},
 				{"inf", false, 0},  {"nan", false, 0},  {"0x1", false, 0}, {"1e999", false, 0},
 				{"", false, 0},     {"1.5x", false, 0}};
 
@@ -547,15 +576,19 @@ test_validation__error_events_are_told_from_loose_objects(void **state)
 		bool typed;
 	} rows[] = {
 		{"{\"source\":\"agent\",\"code\":\"C\",\"detail\":\"d\"}", true},
-		{"{\"source\":\"agent\",\"code\":\"C\",\"detail\":\"d\",\"kind\":\"ConversationErrorEvent\"}", true},
+		{"{\"source\":\"agent\",\"code\":\"C\",\"detail\":\"d\",\"kind\":"
+		 "\"ConversationErrorEvent\"}",
+		 true},
 		{"{\"source\":\"agent\",\"code\":\"C\",\"detail\":\"d\",\"kind\":\"Other\"}", false},
 		{"{\"source\":\"moon\",\"code\":\"C\",\"detail\":\"d\"}", false},
 		{"{\"source\":\"agent\",\"code\":\"C\"}", false},
 		{"{\"source\":\"agent\",\"code\":\"C\",\"detail\":\"d\",\"more\":1}", false},
-		{"{\"source\":\"agent\",\"code\":\"C\",\"detail\":\"d\",\"classification\":{\"kind\":\"auth\","
+		{"{\"source\":\"agent\",\"code\":\"C\",\"detail\":\"d\",\"classification\":{\"kind\":"
+		 "\"auth\","
 		 "\"retryable\":false}}",
 		 true},
-		{"{\"source\":\"agent\",\"code\":\"C\",\"detail\":\"d\",\"classification\":{\"kind\":\"bad\","
+		{"{\"source\":\"agent\",\"code\":\"C\",\"detail\":\"d\",\"classification\":{\"kind\":"
+		 "\"bad\","
 		 "\"retryable\":false}}",
 		 false},
 	};
@@ -601,7 +634,8 @@ test_validation__error_texts(void **state)
 		{"{\"code\":\"C\",\"detail\":\"d\"}", "C: d"},
 		{"{\"code\":\"C\"}", "C"},
 		{"{\"message\":\"m\"}", "m"},
-		{"{\"code\":\"C\",\"message\":\"m\",\"kind\":\"k\",\"source\":\"s\"}", "C: m [kind=k, source=s]"},
+		{"{\"code\":\"C\",\"message\":\"m\",\"kind\":\"k\",\"source\":\"s\"}",
+		 "C: m [kind=k, source=s]"},
 		{"{\"detail\":\"d\",\"source\":\"s\"}", "d [source=s]"},
 		{"{\"a\":1}", "The run reported a failure without saying why"},
 		{"\"\"", "The run reported a failure without saying why"},
@@ -628,7 +662,8 @@ detail_of(const char *error_text, bool typed, const char *previous, int64_t now_
 	char *text = NULL;
 	json_t *detail;
 
-	assert_int_equal(aut__error_status_detail(&said, "formatted", previous, now_us, &text, NULL), AUT_OK);
+	assert_int_equal(aut__error_status_detail(&said, "formatted", previous, now_us, &text, NULL),
+					 AUT_OK);
 	detail = json_loads(text, 0, NULL);
 	aut_free(text);
 	json_decref(error);
@@ -636,7 +671,8 @@ detail_of(const char *error_text, bool typed, const char *previous, int64_t now_
 }
 
 static void
-assert_kind(const char *code, const char *text, const char *kind, bool transient, const char *action)
+assert_kind(const char *code, const char *text, const char *kind, bool transient,
+			const char *action)
 {
 	json_t *event = json_pack("{s:s, s:s, s:s}", "source", "agent", "code", code, "detail", text);
 	char *event_text = json_dumps(event, 0);
@@ -673,10 +709,10 @@ test_validation__error_events_are_classified(void **state)
 static void
 test_validation__a_given_classification_wins(void **state)
 {
-	json_t *detail =
-		detail_of("{\"source\":\"hook\",\"code\":\"LLMAuthenticationError\",\"detail\":\"d\","
-				  "\"classification\":{\"kind\":\"config\",\"retryable\":true,\"error_id\":\"e1\"}}",
-				  true, NULL, 0);
+	json_t *detail = detail_of(
+		"{\"source\":\"hook\",\"code\":\"LLMAuthenticationError\",\"detail\":\"d\","
+		"\"classification\":{\"kind\":\"config\",\"retryable\":true,\"error_id\":\"e1\"}}",
+		true, NULL, 0);
 
 	(void) state;
 	assert_string_equal(aut_json_string(detail, "kind"), "config");
@@ -796,14 +832,18 @@ test_validation__survives_without_memory(void **state)
 {
 	(void) state;
 	aut_tz_cache_clear(); /* what earlier tests left there is not the torture's */
-	torture(torture_create, text_of("{\"name\":\"n\",\"trigger\":{\"type\":\"cron\",\"schedule\":\"0 9 * * *\"},"
-									"\"tarball_path\":\"https://x\",\"entrypoint\":\"./a\"}"));
-	torture(torture_create, text_of("{\"trigger\":{\"type\":\"cron\",\"schedule\":\"x\",\"timezone\":\"y\"},"
-									"\"timeout\":[],\"state\":\"ACTIVE\",\"enabled\":\"zz\",\"more\":1}"));
-	torture(torture_update, text_of("{\"trigger\":{\"type\":\"event\",\"source\":\"s\",\"on\":[\"a\"]},"
-									"\"keep_alive\":false}"));
-	torture(torture_complete, text_of("{\"status\":\"FAILED\",\"error\":{\"code\":\"C\",\"detail\":\"d\","
-									  "\"source\":\"agent\"},\"cost\":\"1.5\"}"));
+	torture(torture_create,
+			text_of("{\"name\":\"n\",\"trigger\":{\"type\":\"cron\",\"schedule\":\"0 9 * * *\"},"
+					"\"tarball_path\":\"https://x\",\"entrypoint\":\"./a\"}"));
+	torture(torture_create,
+			text_of("{\"trigger\":{\"type\":\"cron\",\"schedule\":\"x\",\"timezone\":\"y\"},"
+					"\"timeout\":[],\"state\":\"ACTIVE\",\"enabled\":\"zz\",\"more\":1}"));
+	torture(torture_update,
+			text_of("{\"trigger\":{\"type\":\"event\",\"source\":\"s\",\"on\":[\"a\"]},"
+					"\"keep_alive\":false}"));
+	torture(torture_complete,
+			text_of("{\"status\":\"FAILED\",\"error\":{\"code\":\"C\",\"detail\":\"d\","
+					"\"source\":\"agent\"},\"cost\":\"1.5\"}"));
 	torture(torture_complete, text_of("{\"status\":\"FAILED\",\"error\":7,\"x\":1}"));
 	torture(torture_phase, text_of("{\"phase\":\" a  b \"}"));
 }
