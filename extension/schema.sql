@@ -32,7 +32,7 @@ CREATE TABLE automation.automation (
 );
 CREATE INDEX automation_org_created_idx ON automation.automation (org_id, created_at DESC, id DESC)
     WHERE deleted_at IS NULL;
-CREATE INDEX automation_org_name_idx ON automation.automation (org_id, name)
+CREATE INDEX automation_org_name_idx ON automation.automation (org_id, name, created_at DESC, id DESC)
     WHERE deleted_at IS NULL;
 CREATE TABLE automation.schedule (
     automation_id uuid NOT NULL REFERENCES automation.automation (id) ON DELETE CASCADE,

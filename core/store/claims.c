@@ -56,12 +56,13 @@ static const aut_stmt run_held = {
 		   " ORDER BY id LIMIT $3",
 };
 
-/* Index: run_held_idx, all of it: runs in flight are few.  Attempt and start stay, because the new
+/* Index: run_held_idx, all of it: runs in flight are few.  The order is the index's, which keeps SQLite
+ * from walking the whole table in the order of ids instead.  Attempt and start stay, because the new
  * holder goes on with what the old one began. */
 #define ADOPTABLE                                                                                    \
 	"WHERE r.status = 'RUNNING' AND r.worker IS DISTINCT FROM $1 AND NOT EXISTS (SELECT 1"           \
 	" FROM automation.worker AS w WHERE w.name = r.worker AND w.lease_until >= $2)"                  \
-	" ORDER BY r.id LIMIT $3"
+	" ORDER BY r.worker, r.id LIMIT $3"
 
 static const aut_stmt run_adopt = {
 	.name = "run_adopt",

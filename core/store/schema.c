@@ -59,7 +59,7 @@
 	");\n"                                                                                           \
 	"CREATE INDEX automation_org_created_idx ON automation.automation (org_id, created_at DESC, id DESC)\n" \
 	"    WHERE deleted_at IS NULL;\n"                                                                \
-	"CREATE INDEX automation_org_name_idx ON automation.automation (org_id, name)\n"                 \
+	"CREATE INDEX automation_org_name_idx ON automation.automation (org_id, name, created_at DESC, id DESC)\n" \
 	"    WHERE deleted_at IS NULL;\n"
 
 #define SQLITE_AUTOMATION                                                                            \
@@ -95,7 +95,7 @@
 	") STRICT;\n"                                                                                    \
 	"CREATE INDEX automation.automation_org_created_idx ON automation (org_id, created_at DESC, id DESC)\n" \
 	"    WHERE deleted_at IS NULL;\n"                                                                \
-	"CREATE INDEX automation.automation_org_name_idx ON automation (org_id, name)\n"                 \
+	"CREATE INDEX automation.automation_org_name_idx ON automation (org_id, name, created_at DESC, id DESC)\n" \
 	"    WHERE deleted_at IS NULL;\n"
 
 /* ---- schedule ------------------------------------------------------------------------------ */
