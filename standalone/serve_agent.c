@@ -25,7 +25,7 @@
 #define ASK_AGAIN_MS 500 /* after a failure */
 #define ASK_TIMEOUT_MS 5000
 #define ASK_FAILURES 2
-#define START_AGAIN_MS 2000 /* between attempts, and for an agent that dies at once */
+#define START_AGAIN_MS 2000 /* between attempts, and when it dies again so soon */
 
 /* The process of the agent.  Lives until its close callback. */
 typedef struct agent_watch
@@ -50,7 +50,7 @@ struct serve_agent
 	int failures;
 	bool gone;
 	bool said; /* that it could not be started */
-	int64_t started_us;
+	int64_t restarted_us; /* when we last started it again (monotonic) */
 };
 
 /* ---- its process -------------------------------------------------------------------------------------- */
@@ -77,11 +77,13 @@ watch_end(serve_agent *agent)
 static void
 agent_gone(serve_agent *agent)
 {
-	int64_t lived_us = aut_mono_us(aut_clock_system()) - agent->started_us;
+	int64_t since_us = aut_mono_us(aut_clock_system()) - agent->restarted_us;
+	bool at_once = agent->restarted_us == 0 || since_us > START_AGAIN_MS * AUT_US_PER_MS;
 
 	agent->gone = true;
 	watch_end(agent);
-	aut_timer_set(agent->timer, lived_us > START_AGAIN_MS * AUT_US_PER_MS ? 0 : START_AGAIN_MS);
+	/* at once, unless it keeps dying */
+	aut_timer_set(agent->timer, at_once ? 0 : START_AGAIN_MS);
 }
 
 static void
@@ -147,7 +149,6 @@ backend_embedded(serve_agent *agent, aut_backend **out, aut_error *err)
 		aut_free(agent->key);
 		agent->url = url;
 		agent->key = key;
-		agent->started_us = aut_mono_us(aut_clock_system());
 		watch_process(agent);
 		return AUT_OK;
 	}
@@ -195,6 +196,7 @@ start_again(serve_agent *agent)
 		aut_timer_set(agent->timer, START_AGAIN_MS);
 		return;
 	}
+	agent->restarted_us = aut_mono_us(aut_clock_system());
 	agent->failures = 0;
 	agent->gone = false;
 	agent->said = false;

@@ -239,10 +239,11 @@ def test_daemon__agent_that_dies_is_started_again(daemons):
     api = daemon.api()
     first = daemon.state("agent.json")["pid"]
     os.kill(first, signal.SIGKILL)
-    until(lambda: alive(first), lambda a: not a, 10, "end of the agent")
+    until(lambda: daemon.state("agent.json") or {}, lambda a: a.get("pid") not in (None, first), 15,
+          "another agent")
+    until(daemon.log, lambda l: "it is back at" in l, 15, "word of it")
     run = api.dispatch(api.create("echo again")["id"])
     assert api.ended(run["id"], 60)["status"] == "COMPLETED"
-    assert daemon.state("agent.json")["pid"] != first
 
 
 def test_daemon__agent_survives_it_and_is_found_again(daemons):

@@ -17,7 +17,7 @@ class Stream:
                                      params={"follow": "true", **params}, headers=all_headers,
                                      stream=True, timeout=timeout)
         assert self.reply.status_code == 200, self.reply.text
-        self.lines = self.reply.iter_lines(chunk_size=1, decode_unicode=True)
+        self.lines = self.reply.iter_lines(chunk_size=65536, decode_unicode=True)
 
     def next(self):
         event = {}

@@ -149,10 +149,15 @@ def test_trigger__body_is_optional(api):
     assert api.ended(run["id"])["status"] == "COMPLETED"
 
 
-def test_trigger__dedupe_key_gives_the_same_run(api):
+def test_trigger__dedupe_key_is_honoured_or_honestly_refused(api):
     automation = api.create("echo x")
     path = f"/v1/{automation['id']}/trigger"
-    first = api.post(path, json={"dedupe_key": "k"}).json()
+    reply = api.post(path, json={"dedupe_key": "k"})
+    if reply.status_code == 422:
+        assert "dedupe_key" in reply.json()["detail"]
+        assert api.get(f"/v1/{automation['id']}/runs").json()["total"] == 0
+        return
+    first = reply.json()
     assert api.post(path, json={"dedupe_key": "k"}).json()["id"] == first["id"]
     assert api.post(path, json={"dedupe_key": "other"}).json()["id"] != first["id"]
 
