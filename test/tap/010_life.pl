@@ -9,7 +9,7 @@ use AutomationTest;
 use Test::More;
 use Time::HiRes qw(time);
 
-cluster('log_min_messages = log');
+cluster();
 
 # ---- commit and rollback --------------------------------------------------------------------
 psql('BEGIN; CREATE EXTENSION automation; ROLLBACK;');

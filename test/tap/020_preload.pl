@@ -8,7 +8,7 @@ use lib "$FindBin::RealBin/lib";
 use AutomationTest;
 use Test::More;
 
-cluster(q{shared_preload_libraries = 'automation'}, 'log_min_messages = log', 'max_worker_processes = 16', 'log_connections = on');
+cluster(q{shared_preload_libraries = 'automation'}, 'max_worker_processes = 16', 'log_connections = on');
 
 ok(wait_query(q{SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'automation launcher'}, '1', 5), 'the launcher runs');
 psql('CREATE DATABASE one');

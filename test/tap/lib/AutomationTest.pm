@@ -17,7 +17,7 @@ use Test::More;
 use Time::HiRes qw(time);
 
 our @EXPORT = qw(cluster psql psql_fails wait_until wait_query ctl server_log server_log_from worker_pid
-  agent stop_agent free_port slurp background finish root pgdata signal_backend http);
+  agent stop_agent free_port slurp background finish root pgdata signal_backend http key_file);
 
 my $root = do { local $_ = __FILE__; s{/test/tap/lib/[^/]+$}{}; $_ eq __FILE__ ? '.' : $_ };
 my @clusters;    # PGDATA folders
@@ -122,11 +122,12 @@ sub wait_query
 sub server_log { return slurp($ENV{PG_LOG}) }
 sub server_log_from { my ($offset) = @_; return substr(slurp($ENV{PG_LOG}), $offset) }
 
-# Pid of the worker of a database as the server shows it, '' when there is none.
+# Pid of the worker of a database, '' when there is none.  The one that holds the guard: another may be
+# there for a moment, until it has seen that it is one too many.
 sub worker_pid
 {
 	my ($db) = @_;
-	return psql("SELECT pid FROM pg_stat_activity WHERE datname = '$db' AND backend_type = 'automation worker'");
+	return psql("SELECT pid FROM pg_stat_activity JOIN pg_locks USING (pid) WHERE datname = '$db' AND backend_type = 'automation worker' AND locktype = 'userlock' AND granted");
 }
 
 sub signal_backend { my ($signal, $pid) = @_; return kill($signal, $pid) }
@@ -167,6 +168,18 @@ sub agent
 	my ($agent) = $json =~ /"pid"\s*:\s*(\d+)/;
 	push @agents, $agent if defined $agent;
 	return ($url, $key, $agent, $dir);
+}
+
+# A file with a key that the server's user alone may read.
+sub key_file
+{
+	my ($path, $text) = @_;
+	open(my $out, '>', $path) or die "$path: $!";
+	print $out "$text\n";
+	close $out;
+	chmod 0600, $path;
+	system('chown', 'postgres', $path) if $> == 0;
+	return;
 }
 
 sub stop_agent
