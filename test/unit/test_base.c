@@ -705,14 +705,17 @@ torture_zone_list(void *payload)
 static void
 test_torture__base_and_schedule_survive_every_failed_allocation(void **state)
 {
+	/* strings short enough for jansson's first token buffer: it drops bytes if that cannot grow */
+	char document[] = "{\"a\":[1,2.5,true,null,\"x\"],\"b\":{\"c\":{}}}";
+	char zone_name[] = "Europe/Berlin";
+
 	(void) state;
 	assert_true(torture(torture_buf, NULL) > 3);
 	/* five: the last arena piece fits behind the first, although a large one came between */
 	assert_int_equal(torture(torture_texts, NULL), 5);
-	/* strings short enough for jansson's first token buffer: it drops bytes if that cannot grow */
-	assert_true(torture(torture_json, "{\"a\":[1,2.5,true,null,\"x\"],\"b\":{\"c\":{}}}") > 10);
+	assert_true(torture(torture_json, document) > 10);
 	(void) torture(torture_uuid, NULL);
-	assert_true(torture(torture_schedule, "Europe/Berlin") >= 3);
+	assert_true(torture(torture_schedule, zone_name) >= 3);
 }
 
 /* The list has hundreds of names, and each must fail once: a small zone folder keeps that short. */

@@ -25,7 +25,9 @@
  *         return status;
  *     }
  *     ...
- *     torture(build, "text");
+ *     char text[] = "text";
+ *
+ *     torture(build, text);
  *
  * Memory that stays by design (a cache) must be given back by run() too: aut_tz_cache_clear().
  * What a library allocates by itself (OpenSSL, libcurl) is not seen.
