@@ -103,6 +103,15 @@ aut_service_automation_list(aut_call *call, aut_created_by by, int64_t limit, in
 	return status;
 }
 
+/* As much of a name as a message shows, in whole characters. */
+static int
+shown(const char *name, size_t max)
+{
+	size_t len = strlen(name);
+
+	return (int) (len <= max ? len : aut_utf8_boundary(name, max));
+}
+
 /* "… : <id>, <id>, …" as far as an error's message reaches. */
 static aut_status
 ambiguous(const char *name, const aut_automation_list *list, aut_error *err)
@@ -118,9 +127,9 @@ ambiguous(const char *name, const aut_automation_list *list, aut_error *err)
 		aut_buf_printf(&ids, "%s%s", i > 0 ? ", " : "", aut_uuid_format(&list->items[i].id, id));
 	}
 	if (ids.status == AUT_OK)
-		status = aut_fail(err, AUT_EINVAL,
-						  "%zu automations are named \"%.80s\"; say which by its id: %s",
-						  list->count, name, ids.data);
+		status =
+			aut_fail(err, AUT_EINVAL, "%zu automations are named \"%.*s\"; say which by its id: %s",
+					 list->count, shown(name, 80), name, ids.data);
 	else
 		status = aut_fail(err, AUT_ENOMEM, "out of memory for a list of automations");
 	aut_buf_done(&ids);
@@ -143,7 +152,8 @@ aut_service_automation_find(aut_call *call, const char *name_or_id, aut_uuid *ou
 	if (status == AUT_ENOTFOUND)
 		status = aut_store_automation_by_name(call->db, &call->who->org_id, name_or_id, &list, err);
 	if (status == AUT_OK && list.count == 0)
-		status = aut_fail(err, AUT_ENOTFOUND, "Automation \"%.200s\" not found", name_or_id);
+		status = aut_fail(err, AUT_ENOTFOUND, "Automation \"%.*s\" not found",
+						  shown(name_or_id, 200), name_or_id);
 	else if (status == AUT_OK && list.count > 1)
 		status = ambiguous(name_or_id, &list, err);
 	if (status == AUT_OK)
