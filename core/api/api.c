@@ -111,6 +111,7 @@ unit_done(aut_unit *unit, aut_status status, const aut_error *err)
 	if (status == AUT_OK && (request->route->flags & AUT_ROUTE_NEWS) != 0)
 		aut__api_follow_news(api, &request->id);
 	request_free(request);
+	aut__api_unit_done(api);
 }
 
 /* Read what the route wants to know; collect problems. */
@@ -165,8 +166,7 @@ request_start(aut_api *api, aut_exchange *exchange, const aut_api_match *match,
 	else
 	{
 		aut_exchange_set_payload(exchange, request, request_gone);
-		aut_turn_add(api->turn, &request->unit);
-		aut_loop_wake(api->loop);
+		aut__api_unit_add(api, &request->unit);
 		return;
 	}
 	request_free(request);
@@ -346,20 +346,22 @@ aut_api_new(const aut_api_options *options, aut_api **out, aut_error *err)
 	return AUT_OK;
 }
 
+/* Does the engine tell us what happens? */
+static void
+engine_listen(aut_api *api, bool on)
+{
+	if (api->engine == NULL)
+		return;
+	aut__api_follow_engine(api, on);
+	aut_engine_on_news(api->engine, on ? aut__api_follow_news : NULL, api);
+}
+
 void
 aut_api_set_engine(aut_api *api, aut_engine *engine)
 {
-	if (api->engine != NULL)
-	{
-		aut__api_follow_engine(api, false);
-		aut_engine_on_news(api->engine, NULL, api);
-	}
+	engine_listen(api, false);
 	api->engine = engine;
-	if (engine != NULL)
-	{
-		aut_engine_on_news(engine, aut__api_follow_news, api);
-		aut__api_follow_engine(api, true);
-	}
+	engine_listen(api, true);
 }
 
 uint16_t
@@ -382,15 +384,9 @@ aut_api_active(const aut_api *api)
 	return aut_http_server_active(api->server);
 }
 
-void
-aut_api_free(aut_api *api)
+static void
+api_drop(aut_api *api)
 {
-	if (api == NULL)
-		return;
-	if (api->server != NULL)
-		aut__api_follow_stop(api);
-	aut_api_set_engine(api, NULL);
-	aut_http_server_free(api->server);
 	aut__api_guard_done(api);
 	for (size_t i = 0; api->keys[i] != NULL; i++)
 	{
@@ -399,4 +395,36 @@ aut_api_free(aut_api *api)
 	}
 	aut_free(api->prefix);
 	aut_free(api);
+}
+
+void
+aut_api_free(aut_api *api)
+{
+	if (api == NULL)
+		return;
+	api->stopping = true;
+	if (api->server != NULL)
+		aut__api_follow_stop(api);
+	engine_listen(api, false);
+	aut_http_server_free(api->server);
+	api->server = NULL;
+	api->freed = true;
+	if (api->units == 0)
+		api_drop(api);
+}
+
+void
+aut__api_unit_add(aut_api *api, aut_unit *unit)
+{
+	api->units++;
+	aut_turn_add(api->turn, unit);
+	aut_loop_wake(api->loop);
+}
+
+void
+aut__api_unit_done(aut_api *api)
+{
+	api->units--;
+	if (api->freed && api->units == 0)
+		api_drop(api);
 }

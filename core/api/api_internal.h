@@ -40,6 +40,8 @@ struct aut_api
 	aut_http_server *server;
 	bool agent_is_embedded;
 	bool stopping;
+	bool freed;   /* by its host; the memory goes with the last unit */
+	size_t units; /* of requests and followers, in the turn */
 	char *prefix;  /* of all routes, without trailing slash */
 	char *keys[AUT_API_KEYS_MAX + 1];
 	aut_api_host public_host; /* of base_url */
@@ -130,6 +132,10 @@ struct aut_api_request
 void aut__api_request_reset(aut_api_request *request);
 /* Copy into the request's arena; NULL stays NULL.  ENOMEM when out of memory. */
 aut_status aut__api_keep(aut_api_request *request, const char *text, const char **out, aut_error *err);
+
+/* A unit goes into the turn, and has come out of it; the API lives until the last has. */
+void aut__api_unit_add(aut_api *api, aut_unit *unit);
+void aut__api_unit_done(aut_api *api);
 
 /* ---- reading (input.c) ------------------------------------------------------------------------ */
 

@@ -13,6 +13,8 @@
  * dropped.  A stream that ends without `end` (we stop, or something failed) is to be taken up again
  * from the last id.
  *
+ * Where the engine is in another process there is no news; then it looks once a second.
+ *
  * Frees: a follower whose unit is in the turn is freed by that unit's done, else at once.
  */
 #include <string.h>
@@ -26,6 +28,7 @@
 #define SLOW_GIVE_UP_MS   60000
 #define LAST_OUTPUT_MS    250 /* ended, but its output is still being read */
 #define RETRY_MS          1000
+#define NO_ENGINE_MS      1000 /* an engine elsewhere tells us nothing */
 #define EVENT_RUN_MAX     4194304
 
 struct aut_api_follower
@@ -66,17 +69,24 @@ drop_look(aut_api_follower *follower)
 	follower->call_open = false;
 }
 
+/* Out of the list; the engine need not hurry for it any more. */
+static void
+detach(aut_api_follower *follower)
+{
+	if (follower->link == NULL)
+		return;
+	*follower->link = follower->next;
+	if (follower->next != NULL)
+		follower->next->link = follower->link;
+	follower->link = NULL;
+	if (follower->api->engine != NULL)
+		aut_engine_follow(follower->api->engine, &follower->run_id, false);
+}
+
 static void
 follower_free(aut_api_follower *follower)
 {
-	if (follower->link != NULL)
-	{
-		*follower->link = follower->next;
-		if (follower->next != NULL)
-			follower->next->link = follower->link;
-		if (follower->api->engine != NULL)
-			aut_engine_follow(follower->api->engine, &follower->run_id, false);
-	}
+	detach(follower);
 	drop_look(follower);
 	aut_timer_free(follower->timer);
 	aut_free(follower->phase);
@@ -118,8 +128,7 @@ look(aut_api_follower *follower)
 	}
 	follower->busy = true;
 	follower->again = false;
-	aut_turn_add(follower->api->turn, &follower->unit);
-	aut_loop_wake(follower->api->loop);
+	aut__api_unit_add(follower->api, &follower->unit);
 }
 
 static aut_status
@@ -294,13 +303,12 @@ tell(aut_api_follower *follower)
 	return KEEP_ALIVE_MS;
 }
 
+/* Something was found out: tell it, and plan the next look or end. */
 static void
-look_done(aut_unit *unit, aut_status status, const aut_error *err)
+looked(aut_api_follower *follower, aut_status status, const aut_error *err)
 {
-	aut_api_follower *follower = (aut_api_follower *) unit;
 	int64_t wait_ms = -1;
 
-	follower->busy = false;
 	if (follower->exchange != NULL)
 	{
 		if (status == AUT_OK)
@@ -319,7 +327,20 @@ look_done(aut_unit *unit, aut_status status, const aut_error *err)
 	}
 	if (follower->again && wait_ms > MORE_MS && wait_ms != SLOW_MS)
 		wait_ms = MORE_MS;
+	if (follower->api->engine == NULL && wait_ms > NO_ENGINE_MS)
+		wait_ms = NO_ENGINE_MS;
 	aut_timer_set(follower->timer, wait_ms);
+}
+
+static void
+look_done(aut_unit *unit, aut_status status, const aut_error *err)
+{
+	aut_api_follower *follower = (aut_api_follower *) unit;
+	aut_api *api = follower->api;
+
+	follower->busy = false;
+	looked(follower, status, err);
+	aut__api_unit_done(api);
 }
 
 static void
@@ -396,7 +417,7 @@ aut__api_follow(aut_api_request *request)
 	/* what the request's own unit has read is the first look */
 	follower->logs = json_incref(request->result);
 	follower->run = json_incref(request->result2);
-	look_done(&follower->unit, AUT_OK, NULL);
+	looked(follower, AUT_OK, NULL);
 }
 
 void
@@ -428,6 +449,7 @@ aut__api_follow_stop(aut_api *api)
 		aut_api_follower *next = follower->next;
 
 		stream_end(follower);
+		detach(follower);
 		if (!follower->busy)
 			follower_free(follower);
 		follower = next;

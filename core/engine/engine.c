@@ -247,7 +247,11 @@ aut_engine_follow(aut_engine *engine, const aut_uuid *run_id, bool on)
 void
 aut_engine_on_news(aut_engine *engine, aut_engine_news cb, void *payload)
 {
-	for (size_t i = 0; i < AUT_NEWS_MAX; i++)
+	/* NULL takes back what was asked for with this payload. */
+	for (size_t i = 0; cb == NULL && i < AUT_NEWS_MAX; i++)
+		if (engine->news[i].cb != NULL && engine->news[i].payload == payload)
+			engine->news[i].cb = NULL;
+	for (size_t i = 0; cb != NULL && i < AUT_NEWS_MAX; i++)
 		if (engine->news[i].cb == NULL)
 		{
 			engine->news[i].cb = cb;

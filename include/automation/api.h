@@ -32,13 +32,14 @@ typedef struct aut_api_options
  * settings and clock are kept. */
 aut_status aut_api_new(const aut_api_options *options, aut_api **out, aut_error *err);
 /* The engine needs the port (callback URLs), so it may be made after the API.  NULL: the engine is about
- * to be freed. */
+ * to be freed (not needed when the API is freed first). */
 void aut_api_set_engine(aut_api *api, aut_engine *engine);
 uint16_t aut_api_port(const aut_api *api);
 /* Take no new connections and end the streams of followers; requests under way are answered. */
 void aut_api_stop_accepting(aut_api *api);
 int aut_api_active(const aut_api *api); /* requests not yet answered */
-/* Closes everything at once.  The turn must hold no unit of the API any more (flushed or cancelled). */
+/* Closes everything at once.  Requests whose units are still in the turn are carried out there, without
+ * an answer; engine, turn, loop and settings must stay until then. */
 void aut_api_free(aut_api *api);
 
 #endif

@@ -44,7 +44,8 @@ void aut_engine_wake(aut_engine *engine, unsigned effects);
 
 /* Somebody follows a run: look at it often while at least one follower is there. */
 void aut_engine_follow(aut_engine *engine, const aut_uuid *run_id, bool on);
-/* Called after the commit of new output of a run, or of its end, or of its phase. */
+/* Called after the commit of new output of a run, or of its end, or of its phase.  Some may ask for it at
+ * once; cb NULL takes back what was asked for with that payload. */
 typedef void (*aut_engine_news)(void *payload, const aut_uuid *run_id);
 void aut_engine_on_news(aut_engine *engine, aut_engine_news cb, void *payload);
 

@@ -143,14 +143,12 @@ teardown(void **state)
 	return 0;
 }
 
-/* Send a request on a connection of its own, run the loop until the connection ends.  The status, 0 when
- * it was closed without one. */
+/* Send a request on a connection of its own. */
 static int
-ask(fixture *f, const char *method, const char *path, const char *type, const char *body)
+send_request(fixture *f, const char *method, const char *path, const char *type, const char *body)
 {
 	struct sockaddr_in address = {0};
-	char request[4096], reply[65536];
-	size_t got = 0;
+	char request[4096];
 	int fd, len;
 
 	fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
@@ -165,6 +163,17 @@ ask(fixture *f, const char *method, const char *path, const char *type, const ch
 				   method, path, aut_api_port(f->api), type, strlen(body), body);
 	assert_true(len > 0 && (size_t) len < sizeof request);
 	assert_int_equal(write(fd, request, (size_t) len), len);
+	return fd;
+}
+
+/* Send a request, run the loop until the connection ends.  The status, 0 when it was closed without one. */
+static int
+ask(fixture *f, const char *method, const char *path, const char *type, const char *body)
+{
+	int fd = send_request(f, method, path, type, body);
+	char reply[65536];
+	size_t got = 0;
+
 	for (int i = 0; i < ROUNDS_MAX; i++)
 	{
 		ssize_t n;
@@ -290,6 +299,55 @@ test_api__without_an_engine_following_ends_with_the_api(void **state)
 	assert_int_equal(aut_api_active(f->api), 0);
 }
 
+/* Wait until a request is a unit in the turn. */
+static void
+until_unit(fixture *f)
+{
+	for (int i = 0; i < ROUNDS_MAX && aut_turn_empty(&f->turn); i++)
+		aut_loop_wait(f->loop, 5);
+	assert_false(aut_turn_empty(&f->turn));
+}
+
+static void
+test_api__freed_with_a_unit_in_the_turn_still_does_the_work(void **state)
+{
+	fixture *f = *state;
+	aut_error err = AUT_ERROR_INIT;
+	aut_upload_list list = {0};
+	const aut_identity *who = aut_identity_local();
+	int64_t total = 0;
+	int fd;
+
+	aut_loop_remove_step(f->loop, flush, &f->turn);
+	fd = send_request(f, "POST", "/api/automation/v1/uploads?name=kept", "application/gzip", "data");
+	until_unit(f);
+	aut_api_free(f->api);
+	f->api = NULL;
+	assert_true(aut_turn_flush(&f->turn));
+	assert_int_equal(aut_store_upload_list(f->db, &who->org_id, &who->user_id, NULL, 10, 0, &list, &total,
+										   &err),
+					 AUT_OK);
+	assert_int_equal(total, 1);
+	assert_string_equal(list.items[0].name, "kept");
+	aut_upload_list_done(&list);
+	(void) close(fd);
+}
+
+static void
+test_api__freed_with_a_unit_that_is_cancelled(void **state)
+{
+	fixture *f = *state;
+	int fd;
+
+	aut_loop_remove_step(f->loop, flush, &f->turn);
+	fd = send_request(f, "GET", "/api/automation/v1", "", "");
+	until_unit(f);
+	aut_api_free(f->api);
+	f->api = NULL;
+	aut_turn_cancel(&f->turn);
+	(void) close(fd);
+}
+
 typedef struct torture_case
 {
 	const char *method, *path, *type, *body;
@@ -357,6 +415,9 @@ main(void)
 		cmocka_unit_test_setup_teardown(test_api__answers_over_a_real_database, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_api__without_an_engine_following_ends_with_the_api, setup,
 										teardown),
+		cmocka_unit_test_setup_teardown(test_api__freed_with_a_unit_in_the_turn_still_does_the_work,
+										setup, teardown),
+		cmocka_unit_test_setup_teardown(test_api__freed_with_a_unit_that_is_cancelled, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_api__survives_every_failing_allocation, setup, teardown),
 	};
 
