@@ -117,8 +117,16 @@ class Daemon:
             except AssertionError:
                 os.kill(pid, signal.SIGKILL)
 
+    def let_clean_up(self):
+        """Ended runs' files go soon after their end; a daemon that stops before leaves that to the next one."""
+        if self.process.poll() is None:
+            runs = [run["id"] for run in self.json("runs", "-n", "1000")["runs"] if run["completed_at"]]
+            left = lambda: [run for run in runs if pathlib.Path(f"/tmp/automation-{run}.1").exists()]
+            wait_until(left, lambda some: not some, seconds=10)
+
     def remove(self):
         try:
+            self.let_clean_up()
             self.stop()
         finally:
             self.stop_agent()
