@@ -132,6 +132,14 @@ COMMENT ON COLUMN automation.automations.state IS 'ACTIVE, or INACTIVE after pau
 COMMENT ON COLUMN automation.automations.next_fire_at IS 'When the schedule fires next; null when it does not.';
 COMMENT ON COLUMN automation.automations.timeout IS 'Longest time a run may take.';
 
+CREATE FUNCTION automation._waits_for_backend()
+RETURNS boolean
+LANGUAGE c STABLE STRICT PARALLEL SAFE
+AS 'MODULE_PATHNAME', 'automation_waits_for_backend';
+COMMENT ON FUNCTION automation._waits_for_backend() IS 'Whether no agent server is set, so that runs have to wait.';
+REVOKE ALL ON FUNCTION automation._waits_for_backend() FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION automation._waits_for_backend() TO automation_admin, automation_user, automation_reader;
+
 CREATE VIEW automation.runs WITH (security_barrier) AS
 SELECT r.id,
        a.name AS automation,
@@ -141,7 +149,11 @@ SELECT r.id,
        r.trigger_source,
        r.scheduled_for,
        r.attempt,
-       r.current_phase AS phase,
+       CASE
+           WHEN r.status OPERATOR(pg_catalog.=) 'PENDING' AND r.current_phase IS NULL AND automation._waits_for_backend()
+           THEN 'Waiting for a backend'
+           ELSE r.current_phase
+       END AS phase,
        r.exit_code,
        r.error_detail AS error,
        r.output_bytes,

@@ -24,6 +24,7 @@
 #include "automation/schedule.h"
 
 PG_FUNCTION_INFO_V1(automation_may_see);
+PG_FUNCTION_INFO_V1(automation_waits_for_backend);
 PG_FUNCTION_INFO_V1(automation_next_fires);
 PG_FUNCTION_INFO_V1(automation_processes);
 PG_FUNCTION_INFO_V1(automation_doctor);
@@ -40,6 +41,16 @@ automation_may_see(PG_FUNCTION_ARGS)
 	char *owner = PG_ARGISNULL(0) ? NULL : text_to_cstring(PG_GETARG_TEXT_PP(0));
 
 	PG_RETURN_BOOL(aut__role_may(GetUserId(), owner, AUT__LOOK));
+}
+
+/* _waits_for_backend(): runs stay PENDING because nothing says where they could execute */
+Datum
+automation_waits_for_backend(PG_FUNCTION_ARGS)
+{
+	const char *url = GetConfigOption("automation.agent_server_url", true, false);
+
+	(void) fcinfo;
+	PG_RETURN_BOOL(url == NULL || url[0] == '\0');
 }
 
 /* ---- next fires ------------------------------------------------------------------------------- */

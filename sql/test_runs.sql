@@ -12,7 +12,7 @@ SELECT automation.trigger('job') IS NOT NULL AS triggered;
 ROLLBACK TO a;
 SELECT automation.trigger('job', input => '{"order": 42, "text": "a''b"}') AS run \gset
 COMMIT;
-SELECT status, trigger_source, attempt, exit_code, output_bytes, scheduled_for FROM automation.runs WHERE id = :'run';
+SELECT status, phase, trigger_source, attempt, exit_code, output_bytes, scheduled_for FROM automation.runs WHERE id = :'run';
 SELECT input FROM automation.run_input WHERE run_id = :'run';
 -- A delayed run waits.
 SELECT automation.trigger('job', delay => '2 days') AS later \gset

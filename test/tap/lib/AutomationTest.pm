@@ -17,7 +17,7 @@ use Test::More;
 use Time::HiRes qw(time);
 
 our @EXPORT = qw(cluster psql psql_fails wait_until wait_query ctl server_log server_log_from worker_pid
-  agent stop_agent free_port slurp background finish root pgdata signal_backend http key_file);
+  agent stop_agent free_port slurp background finish root pgdata signal_backend http key_file standby);
 
 my $root = do { local $_ = __FILE__; s{/test/tap/lib/[^/]+$}{}; $_ eq __FILE__ ? '.' : $_ };
 my @clusters;    # PGDATA folders
@@ -53,6 +53,23 @@ sub ctl
 	my ($command) = @_;
 	system("$root/test/pg-cluster", $command, $ENV{PGDATA}) == 0 or die "pg-cluster $command failed";
 	return;
+}
+
+# Make a standby of the cluster of the environment; returns the environment that points to it.
+sub standby
+{
+	my $home = File::Temp::tempdir('/tmp/automation-pg.XXXXXX');
+	system('chown', 'postgres', $home) if $> == 0;
+	system('cp', "$ENV{PGHOST}/bindir", "$home/bindir") == 0 or die 'no bindir';
+	my @command = ("$ENV{PG_BINDIR}/pg_basebackup", '-h', $ENV{PGHOST}, '-p', $ENV{PGPORT}, '-U', 'postgres', '-D', "$home/data", '-R', '-X', 'stream', '-c', 'fast');
+	unshift @command, 'runuser', '-u', 'postgres', '--' if $> == 0;
+	system("cd / && exec @command") == 0 or die 'pg_basebackup failed';
+	open(my $out, '>>', "$home/data/postgresql.conf") or die;
+	print $out "unix_socket_directories = '$home'\n";
+	close $out;
+	push @clusters, "$home/data";
+	system("$root/test/pg-cluster", 'up', "$home/data") == 0 or die 'the standby did not start';
+	return (PGHOST => $home, PGDATA => "$home/data", PG_LOG => "$home/log");
 }
 
 sub quote { my ($text) = @_; $text =~ s/'/'\\''/g; return "'$text'" }
@@ -126,8 +143,8 @@ sub server_log_from { my ($offset) = @_; return substr(slurp($ENV{PG_LOG}), $off
 # there for a moment, until it has seen that it is one too many.
 sub worker_pid
 {
-	my ($db) = @_;
-	return psql("SELECT pid FROM pg_stat_activity JOIN pg_locks USING (pid) WHERE datname = '$db' AND backend_type = 'automation worker' AND locktype = 'userlock' AND granted");
+	my ($db, %how) = @_;
+	return psql("SELECT pid FROM pg_stat_activity JOIN pg_locks USING (pid) WHERE datname = '$db' AND backend_type = 'automation worker' AND locktype = 'userlock' AND granted", %how);
 }
 
 sub signal_backend { my ($signal, $pid) = @_; return kill($signal, $pid) }
