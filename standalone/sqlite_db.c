@@ -503,6 +503,8 @@ aut_sqlite_open(const char *path, const aut_sqlite_options *options, aut_db **ou
 		return aut_fail(err, AUT_ENOMEM, "out of memory");
 	if (options == NULL)
 		options = &defaults;
+	/* Without its statistics SQLite's allocator needs no lock.  Refused, harmlessly, after first use. */
+	(void) sqlite3_config(SQLITE_CONFIG_MEMSTATUS, 0);
 	db->base.ops = &sqlite_ops;
 	db->lock_fd = -1;
 	status = aut__sqlite_lock(path, &db->lock_fd, err);

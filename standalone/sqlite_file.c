@@ -290,6 +290,7 @@ aut__sqlite_connect(const char *path, const aut_sqlite_options *options, sqlite3
 		status = aut__sqlite_exec(handle,
 								  "PRAGMA foreign_keys = ON;"
 								  "PRAGMA cell_size_check = ON;"
+								  "PRAGMA secure_delete = FAST;"
 								  "PRAGMA temp_store = MEMORY;"
 								  "PRAGMA cache_size = -16384;"
 								  "PRAGMA journal_size_limit = " JOURNAL_LIMIT ";"
