@@ -259,6 +259,23 @@ locked_rows_are_skipped(suite *s)
 	aut_due_list_done(&due);
 }
 
+/* In a database whose encoding is LATIN1: core's UTF-8 goes in and comes out. */
+static void
+other_encodings_are_converted(suite *s)
+{
+	aut_automation automation = suite_automation(s, "gr\xc3\xbc\xc3\x9f dich");
+	aut_automation_list list = {0};
+
+	EXPECT_OK(aut_store_automation_insert(s->db, &automation, &s->error));
+	EXPECT_OK(aut_store_automation_by_name(s->db, &s->org, automation.name, &list, &s->error));
+	EXPECT_TEXT(automation.name, list.count == 1 ? list.items->name : NULL);
+	aut_automation_list_done(&list);
+	automation = suite_automation(s, "\xe2\x82\xac"); /* LATIN1 has no euro sign */
+	EXPECT_STATUS(AUT_EINVAL, aut_store_automation_insert(s->db, &automation, &s->error));
+	EXPECT_TEXT("22P05", s->error.sqlstate);
+	suite_insert_automation(s, "still fine");
+}
+
 static const suite_test worker_tests[] = {
 	{"errors_become_their_kinds", errors_become_their_kinds, false},
 	{"bad_json_is_refused", bad_json_is_refused, false},
@@ -267,6 +284,7 @@ static const suite_test worker_tests[] = {
 	{"errors_leave_no_memory_behind", errors_leave_no_memory_behind, false},
 	{"a_locked_row_is_EBUSY", a_locked_row_is_EBUSY, false},
 	{"locked_rows_are_skipped", locked_rows_are_skipped, false},
+	{"other_encodings_are_converted", other_encodings_are_converted, false},
 	{NULL, NULL, false},
 };
 
