@@ -40,7 +40,7 @@ def until(fetch, wanted, timeout=30, what="condition"):
         if wanted(value):
             return value
         if time.monotonic() > deadline:
-            pytest.fail(f"{what} not reached in {timeout} s; last value: {value!r}")
+            pytest.fail(f"{what} not reached in {timeout} s; last value: {repr(value)[:2000]}")
         time.sleep(0.05)
 
 
@@ -136,7 +136,15 @@ class Api:
         return until(lambda: self.run(run_id), lambda r: r["status"] in TERMINAL, timeout, "end of run")
 
     def output(self, run_id, timeout=30):
-        return until(lambda: self.logs(run_id), lambda l: l["complete"], timeout, "whole output")["data"]
+        """All of what an ended run printed."""
+        parts, after = [], 0
+        while True:
+            part = until(lambda: self.logs(run_id, after=after, limit=1048576),
+                         lambda l: l["complete"] or l["next"] > after, timeout, "rest of the output")
+            parts.append(part["data"])
+            after = part["next"]
+            if part["complete"]:
+                return "".join(parts)
 
     def prints(self, run_id, text, timeout=30):
         until(lambda: self.logs(run_id)["data"], lambda d: text in d, timeout, f"output {text!r}")

@@ -155,3 +155,25 @@ def test_follow__end_comes_soon_after_the_end(api, gate):
     gate.open()
     stream.all()
     assert time.monotonic() - began < 8
+
+
+def test_follow__a_silent_stream_is_kept_alive(api):
+    automation = api.create("echo x")
+    run = api.post(f"/v1/{automation['id']}/trigger", json={"delay": 3600}).json()
+    stream = Stream(api, run["id"], timeout=20)
+    for line in stream.lines:
+        if line.startswith(":"):
+            break
+    stream.close()
+    api.post(f"/v1/runs/{run['id']}/cancel")
+
+
+def test_follow__reader_that_takes_its_time_gets_everything(api):
+    automation = api.create("head -c 1000000 /dev/zero | tr '\\0' x; echo; echo the end")
+    run = api.dispatch(automation["id"])
+    # let it end and everything be ready before the first byte is taken
+    stream = Stream(api, run["id"], timeout=60)
+    api.output(run["id"], 60)
+    whole = text(stream.all())
+    assert whole.endswith("x\nthe end\n")
+    assert len(whole) == 1000009

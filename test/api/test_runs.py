@@ -2,11 +2,14 @@
 """Section 7 and the real path: upload, create, dispatch, output, end; callback, phase, cancel."""
 
 import json
+import socket
 import uuid
+from concurrent.futures import ThreadPoolExecutor
+from urllib.parse import urlsplit
 
 import pytest
 
-from conftest import NEVER, TERMINAL, until
+from conftest import NEVER, PREFIX, TERMINAL, Api, until
 
 FIELDS = {
     "id", "automation_id", "status", "trigger_source", "error_detail", "status_detail", "current_phase",
@@ -116,6 +119,31 @@ def test_run__timeout_fails_it(api, gate):
     ended = api.ended(run["id"], 40)
     assert ended["status"] == "FAILED"
     assert ended["error_detail"].startswith("Timed out: ")
+
+
+def test_run__many_at_once_all_end_with_their_own_output(api):
+    automation = api.create("echo run $AUTOMATION_RUN_ID")
+    with ThreadPoolExecutor(20) as pool:
+        ids = list(pool.map(lambda _: Api(api.url, api.key).dispatch(automation["id"])["id"], range(60)))
+    assert len(set(ids)) == 60
+    path = f"/v1/{automation['id']}/runs"
+    until(lambda: api.get(path).json()["status_counts"], lambda c: c == {"COMPLETED": 60}, 120,
+          "60 completed runs")
+    for run_id in ids:
+        assert api.output(run_id) == f"run {run_id}\n"
+
+
+def test_request__of_a_client_that_has_gone_is_carried_out_all_the_same(api):
+    name = f"gone {uuid.uuid4()}"
+    where = urlsplit(api.url)
+    body = json.dumps({"name": name, "entrypoint": "sh x", "trigger": NEVER,
+                       "tarball_path": "https://example.com/x"}).encode()
+    head = (f"POST {PREFIX}/v1 HTTP/1.1\r\nHost: {where.netloc}\r\nAuthorization: Bearer {api.key}\r\n"
+            f"Content-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n").encode()
+    with socket.create_connection((where.hostname, where.port)) as client:
+        client.sendall(head + body)
+    until(lambda: api.get("/v1", params={"name": name}).json()["total"], lambda n: n == 1, 10,
+          "the automation of the client that left")
 
 
 # ---- dispatch and trigger ------------------------------------------------------------------------
