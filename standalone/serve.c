@@ -176,7 +176,13 @@ start_files(server *d, aut_error *err)
 			status = aut_settings_set(&d->config.settings, aut_setting_find("local_api_key"), d->key, err);
 	}
 	if (status == AUT_OK)
+	{
+		/* the database is nobody else's to read; scripts, though, keep the umask their user has */
+		mode_t before = umask(077);
+
 		status = aut_sqlite_open(d->config.db_path, NULL, &d->db, err);
+		(void) umask(before);
+	}
 	return status;
 }
 
@@ -252,7 +258,14 @@ start_signals(server *d, aut_error *err)
 	aut_status status = AUT_OK;
 
 	for (size_t i = 0; i < SIGNAL_COUNT && status == AUT_OK; i++)
+	{
+		struct sigaction now;
+
+		/* nohup had it ignored: so it stays */
+		if (signums[i] == SIGHUP && sigaction(SIGHUP, NULL, &now) == 0 && now.sa_handler == SIG_IGN)
+			continue;
 		status = aut_signal_new(d->loop, signums[i], on_signal, d, &d->signals[i], err);
+	}
 	return status;
 }
 
@@ -361,7 +374,6 @@ aut_cmd_serve(int argc, char **argv)
 	int code = AUT_COMMAND_OK;
 
 	d.lock_fd = -1;
-	(void) umask(077);
 	(void) signal(SIGPIPE, SIG_IGN);
 	raise_file_limit();
 	aut_log_set(log_line, NULL, AUT_LOG_INFO);

@@ -242,6 +242,9 @@ decide(serve_config *config, aut_error *err)
 
 	config->own_key = config->settings.local_api_key[0] == '\0';
 	config->embedded = !config->no_agent && config->settings.agent_server_url[0] == '\0';
+	if (config->embedded && config->settings.service_key[0] != '\0')
+		aut_log(AUT_LOG_WARNING, "AUTOMATION_SERVICE_KEY is set, but this version runs nothing in the "
+								 "cloud: runs go to the embedded agent");
 	status = decide_log_level(config, err);
 	if (status == AUT_OK)
 		status = decide_address(config, err);

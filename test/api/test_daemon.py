@@ -162,6 +162,16 @@ def test_daemon__all_addresses_with_a_key(daemons):
     assert daemon.api().get("/v1").status_code == 200
 
 
+def test_daemon__scripts_keep_the_umask_of_their_user(daemons):
+    before = os.umask(0o022)
+    try:
+        api = daemons().start().api()
+    finally:
+        os.umask(before)
+    run = api.dispatch(api.create("umask")["id"])
+    assert api.output(run["id"]) == "0022\n"
+
+
 def test_daemon__tells_the_service_manager(daemons, tmp_path):
     path = str(tmp_path / "notify")
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
