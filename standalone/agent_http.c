@@ -113,14 +113,19 @@ agentd_reply_invalid(agentd_request *request, const char *type, const char *plac
 	}
 	if (entry != NULL)
 	{
-		(void) (aut_json_set(entry, "type", json_string(type)) & aut_json_set(entry, "loc", where) &
-				aut_json_set(entry, "msg", json_string(message)) &
-				aut_json_set(entry, "input", input));
-		if (take_ctx != NULL)
-		{
-			(void) aut_json_set(entry, "ctx", take_ctx);
-		}
+		/* each takes its value even when one before it failed */
+		bool ok = aut_json_set(entry, "type", json_string(type));
+
+		ok = aut_json_set(entry, "loc", where) && ok;
+		ok = aut_json_set(entry, "msg", json_string(message)) && ok;
+		ok = aut_json_set(entry, "input", input) && ok;
+		ok = (take_ctx == NULL || aut_json_set(entry, "ctx", take_ctx)) && ok;
 		detail = json_pack("{s:[o]}", "detail", entry);
+		if (!ok)
+		{
+			json_decref(detail);
+			detail = NULL; /* answered as out of memory */
+		}
 	}
 	agentd_reply_json(request, 422, detail);
 }

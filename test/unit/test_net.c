@@ -159,6 +159,11 @@ handle(void *payload, aut_exchange *exchange)
 	{
 		aut_exchange_reply(exchange, 204, NULL, NULL, 0);
 	}
+	else if (strcmp(path, "/drop") == 0)
+	{
+		aut_exchange_set_payload(exchange, f, on_gone);
+		aut_exchange_drop(exchange);
+	}
 	else if (strcmp(path, "/large") == 0)
 	{
 		aut_exchange_reply(exchange, 200, "text/plain", "ok", 2);
@@ -1489,6 +1494,35 @@ test_server__connections_beyond_the_limit_wait_for_room(void **state)
 	finish(&f);
 }
 
+static void
+test_server__dropped_exchange_closes_without_an_answer(void **state)
+{
+	fixture f;
+	char out[256];
+	bool closed;
+	int fd;
+	const char *now = "GET /drop HTTP/1.1\r\nHost: a\r\n\r\n";
+	const char *later = "GET /hold HTTP/1.1\r\nHost: a\r\n\r\n";
+
+	(void) state;
+	start(&f, NULL, NULL);
+	fd = raw_connect(aut_http_server_port(f.server));
+	assert_int_equal(send(fd, now, strlen(now), MSG_NOSIGNAL), strlen(now));
+	assert_int_equal(raw_read(&f, fd, out, sizeof out, sizeof out, &closed), 0);
+	assert_true(closed);
+	close(fd);
+	fd = raw_connect(aut_http_server_port(f.server));
+	assert_int_equal(send(fd, later, strlen(later), MSG_NOSIGNAL), strlen(later));
+	wait_count(&f, &f.held_count, 1);
+	aut_exchange_drop(f.held[0]);
+	assert_int_equal(raw_read(&f, fd, out, sizeof out, sizeof out, &closed), 0);
+	assert_true(closed);
+	close(fd);
+	assert_int_equal(f.gone, 0);
+	assert_int_equal(aut_http_server_active(f.server), 0);
+	finish(&f);
+}
+
 /* ---- streams ----------------------------------------------------------------------------------------------------- */
 
 static void
@@ -1712,6 +1746,7 @@ main(void)
 		cmocka_unit_test(test_server__expect_continue_is_honoured),
 		cmocka_unit_test(test_server__pipelined_requests_are_answered_in_order),
 		cmocka_unit_test(test_server__connections_beyond_the_limit_wait_for_room),
+		cmocka_unit_test(test_server__dropped_exchange_closes_without_an_answer),
 		cmocka_unit_test(test_stream__pieces_arrive_as_they_are_written),
 		cmocka_unit_test(test_stream__client_that_leaves_is_noticed_once_without_a_write),
 		cmocka_unit_test(test_stream__reader_that_is_too_slow_is_told),
