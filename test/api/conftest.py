@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: MIT
 """A running server for the suite, and small helpers.
 
-Hosts: "daemon" starts `automation serve` with its own folder and an ephemeral port.  With AUT_API_URL and
-AUT_API_KEY set, the suite runs against that server instead (the extension's listener), and tests that
-need to start or kill a daemon are skipped.
+Hosts (AUT_API_HOST): "daemon", the default, is `automation serve` with its own folder and an ephemeral
+port; "extension" is a worker in a throw-away PostgreSQL cluster.  With AUT_API_URL and AUT_API_KEY set,
+the suite runs against that server instead.  Tests that start or kill a daemon of their own run with the
+first host only.
 
 Nothing here sleeps for a fixed time: waiting is `until(fetch, wanted)`, which polls until a condition
 holds or a deadline passes, and then tells the last value.
@@ -23,6 +24,8 @@ import uuid
 
 import pytest
 import requests
+
+from host_extension import Extension
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 BINARY = os.environ.get("AUTOMATION_BINARY", os.path.join(ROOT, "build", "automation"))
@@ -227,11 +230,21 @@ class Daemon:
                 shutil.rmtree(self.data, ignore_errors=True)
 
 
-@pytest.fixture(scope="session", params=["daemon"])
+HOST = "url" if os.environ.get("AUT_API_URL") else os.environ.get("AUT_API_HOST", "daemon")
+
+
+@pytest.fixture(scope="session", params=[HOST])
 def server(request):
     """The shared server.  Tests must not rely on it being empty."""
-    if os.environ.get("AUT_API_URL"):
+    if request.param == "url":
         yield None
+        return
+    if request.param == "extension":
+        extension = Extension(BINARY, ROOT)
+        try:
+            yield extension.start(until)
+        finally:
+            extension.end()
         return
     # AUT_SERVE_ARGS: more options for the shared daemon (an agent server to test against)
     daemon = Daemon(args=os.environ.get("AUT_SERVE_ARGS", "").split()).start()
@@ -243,14 +256,12 @@ def server(request):
 def api(server):
     if server is None:
         return Api(os.environ["AUT_API_URL"], os.environ["AUT_API_KEY"])
-    return server.api()
+    return Api(server.url, server.key) if HOST == "extension" else server.api()
 
 
 @pytest.fixture
 def daemons():
     """Daemons of a test's own: daemons(args=…, env=…, data=…) gives one that is not started yet."""
-    if os.environ.get("AUT_API_URL"):
-        pytest.skip("needs a daemon of its own")
     made = []
 
     def make(**kwargs):
@@ -291,5 +302,10 @@ def gate(tmp_path):
     gate.close()
 
 
-def pytest_configure(config):
-    config.addinivalue_line("markers", "slow: takes more than a few seconds")
+def pytest_collection_modifyitems(config, items):
+    """Tests about the daemon itself are not tests of another host."""
+    if HOST == "daemon":
+        return
+    own = [i for i in items if "daemons" in i.fixturenames or i.module.__name__ == "test_daemon"]
+    config.hook.pytest_deselected(items=own)
+    items[:] = [i for i in items if i not in own]
