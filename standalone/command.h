@@ -21,8 +21,8 @@ typedef struct aut_command
 	aut_command_run run;
 } aut_command;
 
-#define AUT_COMMAND_OK 0
+#define AUT_COMMAND_OK     0
 #define AUT_COMMAND_FAILED 1
-#define AUT_COMMAND_USAGE 2
+#define AUT_COMMAND_USAGE  2
 
 #endif

@@ -16,16 +16,17 @@
 #include "standalone/serve.h"
 
 #define NAME_MAX_BYTES 32
-#define NEAR_DISTANCE 2
+#define NEAR_DISTANCE  2
 
 static const aut_command own_commands[] = {
-	{"serve", "run the engine, the HTTP API and the embedded agent", aut_serve_usage, aut_cmd_serve},
+	{"serve", "run the engine, the HTTP API and the embedded agent", aut_serve_usage,
+	 aut_cmd_serve},
 	{"agent", "run the agent alone", aut_agent_usage, aut_cmd_agent},
 	{NULL, NULL, NULL, NULL},
 };
 
 static const aut_command *const tables[] = {own_commands, aut_client_commands,
-											  aut_schedule_commands};
+											aut_schedule_commands};
 
 #define TABLE_COUNT (sizeof tables / sizeof tables[0])
 
@@ -52,7 +53,9 @@ help(FILE *out)
 		for (const aut_command *command = tables[t]; command->name != NULL; command++)
 			fprintf(out, "  %-10s %s\n", command->name, command->summary);
 	}
-	fprintf(out, "\n`automation help <command>` describes one; `automation --version` tells the version.\n");
+	fprintf(
+		out,
+		"\n`automation help <command>` describes one; `automation --version` tells the version.\n");
 }
 
 static size_t

@@ -24,11 +24,11 @@
 #include "standalone/serve_priv.h"
 #include "standalone/sqlite_db.h"
 
-#define WORKER_NAME "daemon"
-#define STOP_CHECK_MS 20
+#define WORKER_NAME     "daemon"
+#define STOP_CHECK_MS   20
 #define STOP_AT_MOST_MS 10000
-#define IDLE_AFTER_MS 1000
-#define SIGNAL_COUNT 3
+#define IDLE_AFTER_MS   1000
+#define SIGNAL_COUNT    3
 
 extern char **environ;
 
@@ -50,10 +50,10 @@ typedef struct server
 	uint64_t idle_commits; /* the turn's count when tidying was last planned */
 	bool idle_armed;
 	bool stopping, told;
-	int64_t stop_at_us;    /* monotonic: end anyway */
+	int64_t stop_at_us; /* monotonic: end anyway */
 } server;
 
-/* ---- log ------------------------------------------------------------------------------------------- */
+/* ---- log ------------------------------------------------------------------------------------- */
 
 static void
 log_line(void *payload, aut_log_level level, const char *line)
@@ -73,7 +73,7 @@ log_line(void *payload, aut_log_level level, const char *line)
 			names[level], line);
 }
 
-/* ---- stopping --------------------------------------------------------------------------------------- */
+/* ---- stopping -------------------------------------------------------------------------------- */
 
 static bool
 finished(const server *d)
@@ -119,7 +119,7 @@ on_signal(void *payload, int signum)
 	aut_timer_set(d->stop_timer, 0);
 }
 
-/* ---- while nothing happens --------------------------------------------------------------------------- */
+/* ---- while nothing happens ------------------------------------------------------------------- */
 
 static void
 idle(void *payload)
@@ -146,7 +146,7 @@ arm_idle(void *payload)
 	return false;
 }
 
-/* ---- starting ----------------------------------------------------------------------------------------- */
+/* ---- starting -------------------------------------------------------------------------------- */
 
 /* Hundreds of runs are hundreds of connections; take what we may. */
 static void
@@ -173,7 +173,8 @@ start_files(server *d, aut_error *err)
 		status = serve_key(d->config.data, &d->key, err);
 		/* runs report back with it */
 		if (status == AUT_OK)
-			status = aut_settings_set(&d->config.settings, aut_setting_find("local_api_key"), d->key, err);
+			status = aut_settings_set(&d->config.settings, aut_setting_find("local_api_key"),
+									  d->key, err);
 	}
 	if (status == AUT_OK)
 	{

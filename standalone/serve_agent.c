@@ -21,10 +21,10 @@
 #include "standalone/agent.h"
 #include "standalone/serve_priv.h"
 
-#define ASK_EVERY_MS 20000
-#define ASK_AGAIN_MS 500 /* after a failure */
+#define ASK_EVERY_MS   20000
+#define ASK_AGAIN_MS   500 /* after a failure */
 #define ASK_TIMEOUT_MS 5000
-#define ASK_FAILURES 2
+#define ASK_FAILURES   2
 #define START_AGAIN_MS 2000 /* between attempts, and when it dies again so soon */
 
 /* The process of the agent.  Lives until its close callback. */
@@ -49,11 +49,11 @@ struct serve_agent
 	agent_watch *watch;
 	int failures;
 	bool gone;
-	bool said; /* that it could not be started */
+	bool said;            /* that it could not be started */
 	int64_t restarted_us; /* when we last started it again (monotonic) */
 };
 
-/* ---- its process -------------------------------------------------------------------------------------- */
+/* ---- its process ----------------------------------------------------------------------------- */
 
 static void
 watch_closed(uv_handle_t *handle)
@@ -123,13 +123,14 @@ watch_process(serve_agent *agent)
 	(void) uv_poll_start(&watch->poll, UV_READABLE, process_ended);
 }
 
-/* ---- backends -------------------------------------------------------------------------------------- */
+/* ---- backends -------------------------------------------------------------------------------- */
 
 /* A path without anything a shell or a blank could split: it stands unquoted in the contract's chain. */
 static bool
 path_plain(const char *path)
 {
-	static const char plain[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789/._-+@%:,=";
+	static const char plain[] =
+		"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789/._-+@%:,=";
 
 	return path[strspn(path, plain)] == '\0';
 }
@@ -142,7 +143,8 @@ backend_embedded(serve_agent *agent, aut_backend **out, aut_error *err)
 
 	status = aut_agent_ensure(agent->config->data, &url, &key, err);
 	if (status == AUT_OK)
-		status = aut_backend_agent_server_new(agent->loop, url, key, "", agent->work_base, out, err);
+		status =
+			aut_backend_agent_server_new(agent->loop, url, key, "", agent->work_base, out, err);
 	if (status == AUT_OK)
 	{
 		aut_free(agent->url);
@@ -174,12 +176,14 @@ backend_configured(serve_agent *agent, aut_backend **out, aut_error *err)
 		return aut_fail(err, AUT_ENOMEM, "out of memory");
 	if (!path_plain(agent->work_base))
 		return aut_fail(err, AUT_EINVAL,
-						"AUTOMATION_WORKSPACE_BASE must have no blanks or special characters: %s", base);
+						"AUTOMATION_WORKSPACE_BASE must have no blanks or special characters: %s",
+						base);
 	return aut_backend_agent_server_new(agent->loop, url, settings->agent_server_api_key,
-										settings->sandbox_agent_server_url, agent->work_base, out, err);
+										settings->sandbox_agent_server_url, agent->work_base, out,
+										err);
 }
 
-/* ---- is it alive? ------------------------------------------------------------------------------------ */
+/* ---- is it alive? ---------------------------------------------------------------------------- */
 
 static void
 start_again(serve_agent *agent)
@@ -191,7 +195,8 @@ start_again(serve_agent *agent)
 	if (backend_embedded(agent, &backend, &err) != AUT_OK)
 	{
 		if (!agent->said)
-			aut_log(AUT_LOG_ERROR, "the embedded agent is gone and cannot be started: %s", err.message);
+			aut_log(AUT_LOG_ERROR, "the embedded agent is gone and cannot be started: %s",
+					err.message);
 		agent->said = true;
 		aut_timer_set(agent->timer, START_AGAIN_MS);
 		return;
@@ -250,7 +255,7 @@ tick(void *payload)
 		ask(agent);
 }
 
-/* ---- life -------------------------------------------------------------------------------------------- */
+/* ---- life ------------------------------------------------------------------------------------ */
 
 static aut_status
 embedded_init(serve_agent *agent, aut_error *err)
@@ -259,15 +264,16 @@ embedded_init(serve_agent *agent, aut_error *err)
 	if (agent->work_base == NULL)
 		return aut_fail(err, AUT_ENOMEM, "out of memory");
 	if (!path_plain(agent->work_base))
-		return aut_fail(err, AUT_EINVAL,
-						"the path of the state folder must have no blanks or special characters: %s",
-						agent->config->data);
+		return aut_fail(
+			err, AUT_EINVAL,
+			"the path of the state folder must have no blanks or special characters: %s",
+			agent->config->data);
 	return backend_embedded(agent, &agent->backend, err);
 }
 
 aut_status
-serve_agent_new(aut_loop *loop, aut_http_client *http, const serve_config *config, serve_agent **out,
-				aut_error *err)
+serve_agent_new(aut_loop *loop, aut_http_client *http, const serve_config *config,
+				serve_agent **out, aut_error *err)
 {
 	serve_agent *agent = aut_calloc(1, sizeof *agent);
 	aut_status status;

@@ -22,10 +22,10 @@
 
 #include "standalone/serve_priv.h"
 
-#define KEY_BYTES 32
+#define KEY_BYTES      32
 #define SMALL_FILE_MAX 4096
 
-/* ---- small files --------------------------------------------------------------------------------- */
+/* ---- small files ----------------------------------------------------------------------------- */
 
 static aut_status
 write_all(int fd, const char *text, size_t len, const char *path, aut_error *err)
@@ -118,7 +118,7 @@ out:
 	return status;
 }
 
-/* ---- folder and lock --------------------------------------------------------------------------------- */
+/* ---- folder and lock ------------------------------------------------------------------------- */
 
 aut_status
 serve_folder_make(char **inout_path, aut_error *err)
@@ -211,7 +211,7 @@ serve_lock(const char *data, int *out_fd, aut_error *err)
 	return status;
 }
 
-/* ---- key --------------------------------------------------------------------------------------------- */
+/* ---- key ------------------------------------------------------------------------------------- */
 
 static aut_status
 key_make(const char *data, char **out_key, aut_error *err)
@@ -251,10 +251,11 @@ serve_key(const char *data, char **out_key, aut_error *err)
 	{
 		len = text.data != NULL ? strcspn(text.data, "\r\n") : 0;
 		if (len < 16 || text.data[len + strspn(text.data + len, "\r\n")] != '\0')
-			status = aut_fail(err, AUT_ECORRUPT,
-							  "%s/api.key is not one line of at least 16 characters; remove it to have "
-							  "a new one made",
-							  data);
+			status =
+				aut_fail(err, AUT_ECORRUPT,
+						 "%s/api.key is not one line of at least 16 characters; remove it to have "
+						 "a new one made",
+						 data);
 		else if ((*out_key = aut_strndup(text.data, len)) == NULL)
 			status = aut_fail(err, AUT_ENOMEM, "out of memory");
 	}
@@ -262,7 +263,7 @@ serve_key(const char *data, char **out_key, aut_error *err)
 	return status;
 }
 
-/* ---- where we are -------------------------------------------------------------------------------------- */
+/* ---- where we are ---------------------------------------------------------------------------- */
 
 aut_status
 serve_state_write(const char *data, const char *url, uint16_t port, int64_t now_us, aut_error *err)

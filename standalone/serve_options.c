@@ -23,7 +23,8 @@ const char aut_serve_usage[] =
 	"                     ~/.local/state/automation)\n"
 	"  --host ADDRESS     address to listen on (AUTOMATION_HOST, default 127.0.0.1); others than\n"
 	"                     loopback only with AUTOMATION_LOCAL_API_KEY set\n"
-	"  --port PORT        port to listen on (AUTOMATION_SERVER_PORT, default 8000; 0: any free one)\n"
+	"  --port PORT        port to listen on (AUTOMATION_SERVER_PORT, default 8000; 0: any free "
+	"one)\n"
 	"  --db PATH          database file (AUTOMATION_DB_URL=sqlite:///PATH, default\n"
 	"                     DIR/automation.db)\n"
 	"  --agent-url URL    agent server for all runs (AUTOMATION_AGENT_SERVER_URL, default: an\n"
@@ -40,7 +41,7 @@ warn(void *payload, const char *message)
 	aut_log(AUT_LOG_WARNING, "%s", message);
 }
 
-/* ---- flags ------------------------------------------------------------------------------------- */
+/* ---- flags ----------------------------------------------------------------------------------- */
 
 static aut_status
 set(serve_config *config, const char *member, const char *text, aut_error *err)
@@ -124,7 +125,7 @@ read_flags(serve_config *config, int argc, char **argv, aut_error *err)
 	return status;
 }
 
-/* ---- what follows from them ---------------------------------------------------------------------- */
+/* ---- what follows from them ------------------------------------------------------------------ */
 
 static aut_status
 decide_log_level(serve_config *config, aut_error *err)
@@ -134,8 +135,8 @@ decide_log_level(serve_config *config, aut_error *err)
 		const char *name;
 		aut_log_level level;
 	} levels[] = {
-		{"error", AUT_LOG_ERROR},	{"critical", AUT_LOG_ERROR}, {"warning", AUT_LOG_WARNING},
-		{"warn", AUT_LOG_WARNING}, {"info", AUT_LOG_INFO},		{"debug", AUT_LOG_DEBUG},
+		{"error", AUT_LOG_ERROR},  {"critical", AUT_LOG_ERROR}, {"warning", AUT_LOG_WARNING},
+		{"warn", AUT_LOG_WARNING}, {"info", AUT_LOG_INFO},      {"debug", AUT_LOG_DEBUG},
 	};
 
 	for (size_t i = 0; i < sizeof levels / sizeof levels[0]; i++)
@@ -189,9 +190,10 @@ path_of_url(const char *url, char **out, aut_error *err)
 		return *out != NULL ? AUT_OK : aut_fail(err, AUT_ENOMEM, "out of memory");
 	}
 	if (strncasecmp(url, "postgres", 8) == 0)
-		return aut_fail(err, AUT_EUNSUPPORTED,
-						"AUTOMATION_DB_URL names a PostgreSQL database; the daemon keeps its own SQLite "
-						"file, for PostgreSQL install the extension there (CREATE EXTENSION automation)");
+		return aut_fail(
+			err, AUT_EUNSUPPORTED,
+			"AUTOMATION_DB_URL names a PostgreSQL database; the daemon keeps its own SQLite "
+			"file, for PostgreSQL install the extension there (CREATE EXTENSION automation)");
 	return aut_fail(err, AUT_EUNSUPPORTED,
 					"AUTOMATION_DB_URL must be sqlite:///PATH (of a file that lasts)");
 }
@@ -243,8 +245,9 @@ decide(serve_config *config, aut_error *err)
 	config->own_key = config->settings.local_api_key[0] == '\0';
 	config->embedded = !config->no_agent && config->settings.agent_server_url[0] == '\0';
 	if (config->embedded && config->settings.service_key[0] != '\0')
-		aut_log(AUT_LOG_WARNING, "AUTOMATION_SERVICE_KEY is set, but this version runs nothing in the "
-								 "cloud: runs go to the embedded agent");
+		aut_log(AUT_LOG_WARNING,
+				"AUTOMATION_SERVICE_KEY is set, but this version runs nothing in the "
+				"cloud: runs go to the embedded agent");
 	status = decide_log_level(config, err);
 	if (status == AUT_OK)
 		status = decide_address(config, err);

@@ -18,9 +18,9 @@ typedef struct serve_config
 {
 	aut_settings settings;
 	aut_log_level log_level;
-	char *data;    /* state folder, absolute */
+	char *data; /* state folder, absolute */
 	char *db_path;
-	bool own_key;  /* no AUTOMATION_LOCAL_API_KEY: the generated one counts */
+	bool own_key; /* no AUTOMATION_LOCAL_API_KEY: the generated one counts */
 	bool no_agent;
 	bool embedded; /* no agent server configured: ours */
 } serve_config;
@@ -32,7 +32,7 @@ void serve_config_done(serve_config *config);
 /* Is this an address that only this machine reaches? */
 bool serve_address_local(const char *address);
 
-/* ---- state folder ------------------------------------------------------------------------------ */
+/* ---- state folder ---------------------------------------------------------------------------- */
 
 /* Make the folder with its parents (0700 for what is made) and make *inout_path absolute. */
 aut_status serve_folder_make(char **inout_path, aut_error *err);
@@ -49,7 +49,7 @@ void serve_state_remove(const char *data);
 /* One datagram to the service manager, if there is one. */
 void serve_notify(const char *message);
 
-/* ---- agent --------------------------------------------------------------------------------------- */
+/* ---- agent ----------------------------------------------------------------------------------- */
 
 typedef struct serve_agent serve_agent;
 aut_status serve_agent_new(aut_loop *loop, aut_http_client *http, const serve_config *config,

@@ -13,7 +13,7 @@
 
 #include "core/api/api_internal.h"
 
-/* ---- requests ---------------------------------------------------------------------------------- */
+/* ---- requests -------------------------------------------------------------------------------- */
 
 void
 aut__api_request_reset(aut_api_request *request)
@@ -127,8 +127,9 @@ request_begin(aut_api_request *request, const aut_api_match *match, aut_error *e
 
 		memcpy(name, match->id_name, len);
 		name[len] = '\0';
-		status = aut__api_problem(request, "uuid_parsing", "path", name, "Input should be a valid UUID",
-								  json_stringn(match->id, match->id_len), NULL, err);
+		status =
+			aut__api_problem(request, "uuid_parsing", "path", name, "Input should be a valid UUID",
+							 json_stringn(match->id, match->id_len), NULL, err);
 	}
 	if (status == AUT_OK && (request->route->flags & AUT_ROUTE_PAGE) != 0)
 		status = aut__api_read_page(request, err);
@@ -172,7 +173,7 @@ request_start(aut_api *api, aut_exchange *exchange, const aut_api_match *match,
 	request_free(request);
 }
 
-/* ---- no route ------------------------------------------------------------------------------------ */
+/* ---- no route -------------------------------------------------------------------------------- */
 
 static void
 refuse_method(aut_api *api, aut_exchange *exchange, const char *path)
@@ -279,7 +280,7 @@ handle(void *payload, aut_exchange *exchange)
 		request_start(api, exchange, &match, who);
 }
 
-/* ---- life ------------------------------------------------------------------------------------------ */
+/* ---- life ------------------------------------------------------------------------------------ */
 
 static aut_status
 keys_init(aut_api *api, const char *const *keys, aut_error *err)

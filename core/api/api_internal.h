@@ -12,10 +12,10 @@
 
 #include "automation/api.h"
 
-#define AUT_API_BODY_MAX 1048576
-#define AUT_API_KEYS_MAX 8
-#define AUT_API_LIMIT_DEFAULT 50
-#define AUT_API_LIMIT_MAX 100
+#define AUT_API_BODY_MAX         1048576
+#define AUT_API_KEYS_MAX         8
+#define AUT_API_LIMIT_DEFAULT    50
+#define AUT_API_LIMIT_MAX        100
 #define AUT_API_CONTRACT_VERSION "1.25.0"
 
 typedef struct aut_api_request aut_api_request;
@@ -42,7 +42,7 @@ struct aut_api
 	bool stopping;
 	bool freed;   /* by its host; the memory goes with the last unit */
 	size_t units; /* of requests and followers, in the turn */
-	char *prefix;  /* of all routes, without trailing slash */
+	char *prefix; /* of all routes, without trailing slash */
 	char *keys[AUT_API_KEYS_MAX + 1];
 	aut_api_host public_host; /* of base_url */
 	aut_api_host listen_host; /* the configured address */
@@ -65,7 +65,7 @@ enum
 typedef struct aut_api_route
 {
 	const char *method;
-	const char *pattern;    /* below the prefix; {name} is one segment and must be a UUID */
+	const char *pattern; /* below the prefix; {name} is one segment and must be a UUID */
 	unsigned flags;
 	const char *permission; /* as in the contract: V, A, E, O; NULL when none */
 	int code;               /* of success */
@@ -84,9 +84,9 @@ typedef struct aut_api_match
 	const aut_api_route *route; /* NULL: none for this method */
 	const char *id;             /* text of the {…} segment, NULL when the pattern has none */
 	size_t id_len;
-	const char *id_name;        /* "automation_id" */
+	const char *id_name; /* "automation_id" */
 	size_t id_name_len;
-	bool path_known;            /* some other method would do */
+	bool path_known; /* some other method would do */
 } aut_api_match;
 
 /* The route of a request.  path is decoded; the match points into it. */
@@ -114,8 +114,8 @@ struct aut_api_request
 	int64_t limit, offset, after;
 	json_t *body;
 	json_t *problems;
-	const char *text[3];   /* of the route */
-	const void *data;      /* upload */
+	const char *text[3]; /* of the route */
+	const void *data;    /* upload */
 	size_t data_len;
 	bool flag;
 	aut_created_by created_by;
@@ -131,13 +131,14 @@ struct aut_api_request
 /* Drop what run made, so that it may run again. */
 void aut__api_request_reset(aut_api_request *request);
 /* Copy into the request's arena; NULL stays NULL.  ENOMEM when out of memory. */
-aut_status aut__api_keep(aut_api_request *request, const char *text, const char **out, aut_error *err);
+aut_status aut__api_keep(aut_api_request *request, const char *text, const char **out,
+						 aut_error *err);
 
 /* A unit goes into the turn, and has come out of it; the API lives until the last has. */
 void aut__api_unit_add(aut_api *api, aut_unit *unit);
 void aut__api_unit_done(aut_api *api);
 
-/* ---- reading (input.c) ------------------------------------------------------------------------ */
+/* ---- reading (input.c) ----------------------------------------------------------------------- */
 
 /* The JSON object of the body into request->body; problems when it is none.  With optional, an empty
  * body is fine and leaves NULL.  Fails with ELIMIT when it was too long. */
@@ -151,9 +152,10 @@ aut_status aut__api_query_int(aut_api_request *request, const char *name, int64_
 aut_status aut__api_query_word(aut_api_request *request, const char *name, const char *const *words,
 							   const char *type, int *out, aut_error *err);
 /* A text of min..max code points; *out NULL when absent. */
-aut_status aut__api_query_text(aut_api_request *request, const char *name, bool required, size_t min,
-							   size_t max, const char **out, aut_error *err);
-aut_status aut__api_query_bool(aut_api_request *request, const char *name, bool *inout, aut_error *err);
+aut_status aut__api_query_text(aut_api_request *request, const char *name, bool required,
+							   size_t min, size_t max, const char **out, aut_error *err);
+aut_status aut__api_query_bool(aut_api_request *request, const char *name, bool *inout,
+							   aut_error *err);
 
 /* Add {"type","loc":[where, name],"msg","input","ctx"}; name NULL: loc is [where].  input and ctx are
  * taken; input NULL is null, ctx NULL is left out. */
@@ -161,21 +163,21 @@ aut_status aut__api_problem(aut_api_request *request, const char *type, const ch
 							const char *name, const char *msg, json_t *take_input, json_t *take_ctx,
 							aut_error *err);
 
-/* ---- answering (reply.c) ----------------------------------------------------------------------- */
+/* ---- answering (reply.c) --------------------------------------------------------------------- */
 
 void aut__api_reply(aut_api *api, aut_exchange *exchange, int code, const char *content_type,
 					const void *body, size_t len);
 void aut__api_reply_json(aut_api *api, aut_exchange *exchange, int code, json_t *take_value);
 void aut__api_reply_detail(aut_api *api, aut_exchange *exchange, int code, const char *text);
 /* An error as the contract's body; problems (may be NULL) make the list form. */
-void aut__api_reply_error(aut_api *api, aut_exchange *exchange, aut_status status, const aut_error *err,
-						  json_t *problems);
+void aut__api_reply_error(aut_api *api, aut_exchange *exchange, aut_status status,
+						  const aut_error *err, json_t *problems);
 
-/* ---- who and from where ------------------------------------------------------------------------ */
+/* ---- who and from where ---------------------------------------------------------------------- */
 
 /* *out lives for ever.  EUNAUTH. */
-aut_status aut__api_authenticate(const aut_api *api, aut_exchange *exchange, const aut_identity **out,
-								 aut_error *err);
+aut_status aut__api_authenticate(const aut_api *api, aut_exchange *exchange,
+								 const aut_identity **out, aut_error *err);
 /* Does it carry a credential a browser would not add by itself? */
 bool aut__api_has_token(const aut_exchange *exchange);
 
@@ -186,7 +188,7 @@ bool aut__api_guard(aut_api *api, aut_exchange *exchange);
 /* Add the CORS headers an answer needs. */
 void aut__api_cors(const aut_api *api, aut_exchange *exchange);
 
-/* ---- handlers ------------------------------------------------------------------------------------ */
+/* ---- handlers -------------------------------------------------------------------------------- */
 
 aut_status aut__api_automation_create_begin(aut_api_request *request, aut_error *err);
 aut_status aut__api_automation_create(aut_api_request *request, aut_db *db, aut_error *err);
@@ -225,7 +227,7 @@ bool aut__api_ready_refuse(aut_api_request *request, aut_status status, const au
 void aut__api_sdk_version(aut_api_request *request);
 void aut__api_server_info(aut_api_request *request);
 
-/* ---- followers (follow.c) ------------------------------------------------------------------------- */
+/* ---- followers (follow.c) -------------------------------------------------------------------- */
 
 /* Take over request->exchange and stream the run's output from request->after on; result is its first
  * part, result2 the run. */

@@ -25,8 +25,8 @@ aut__api_automation_create(aut_api_request *request, aut_db *db, aut_error *err)
 	aut_status status;
 
 	(void) db;
-	status = aut_service_automation_create(&request->call, request->body, &request->result, &existing,
-										   err);
+	status = aut_service_automation_create(&request->call, request->body, &request->result,
+										   &existing, err);
 	if (status == AUT_OK)
 		request->code = existing ? 200 : 201;
 	return status;
@@ -40,7 +40,7 @@ aut__api_automation_list_begin(aut_api_request *request, aut_error *err)
 	int word = -1;
 
 	status = aut__api_query_word(request, "created_by", words, "literal_error", &word, err);
-	request->created_by = word == 0	  ? AUT_CREATED_BY_ME
+	request->created_by = word == 0   ? AUT_CREATED_BY_ME
 						  : word == 1 ? AUT_CREATED_BY_OTHERS
 									  : AUT_CREATED_BY_ANY;
 	if (status == AUT_OK)
@@ -101,8 +101,8 @@ aut_status
 aut__api_automation_update(aut_api_request *request, aut_db *db, aut_error *err)
 {
 	(void) db;
-	return aut_service_automation_update(&request->call, &request->id, request->body, &request->result,
-										 err);
+	return aut_service_automation_update(&request->call, &request->id, request->body,
+										 &request->result, err);
 }
 
 aut_status
@@ -112,14 +112,14 @@ aut__api_automation_delete(aut_api_request *request, aut_db *db, aut_error *err)
 	return aut_service_automation_delete(&request->call, &request->id, err);
 }
 
-/* ---- tarball -------------------------------------------------------------------------------------- */
+/* ---- tarball --------------------------------------------------------------------------------- */
 
 aut_status
 aut__api_automation_tarball(aut_api_request *request, aut_db *db, aut_error *err)
 {
 	(void) db;
-	return aut_service_automation_tarball(&request->call, &request->id, &request->rows, &request->name,
-										  &request->url, err);
+	return aut_service_automation_tarball(&request->call, &request->id, &request->rows,
+										  &request->name, &request->url, err);
 }
 
 /*
@@ -186,5 +186,6 @@ aut__api_automation_tarball_answer(aut_api_request *request)
 		(void) aut_exchange_add_header(request->exchange, "Content-Disposition", header.data);
 	aut_buf_done(&header);
 	data = aut_rows_at(&request->rows, 0, 0);
-	aut__api_reply(request->api, request->exchange, 200, "application/x-tar", data->data, data->len);
+	aut__api_reply(request->api, request->exchange, 200, "application/x-tar", data->data,
+				   data->len);
 }

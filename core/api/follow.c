@@ -21,15 +21,15 @@
 
 #include "core/api/api_internal.h"
 
-#define PART_BYTES        32768
-#define KEEP_ALIVE_MS     15000
-#define MORE_MS           1   /* let the sockets drain between two parts */
-#define SLOW_MS           100 /* the reader's buffer is full */
-#define SLOW_GIVE_UP_MS   60000
-#define LAST_OUTPUT_MS    250 /* ended, but its output is still being read */
-#define RETRY_MS          1000
-#define NO_ENGINE_MS      1000 /* an engine elsewhere tells us nothing */
-#define EVENT_RUN_MAX     4194304
+#define PART_BYTES      32768
+#define KEEP_ALIVE_MS   15000
+#define MORE_MS         1   /* let the sockets drain between two parts */
+#define SLOW_MS         100 /* the reader's buffer is full */
+#define SLOW_GIVE_UP_MS 60000
+#define LAST_OUTPUT_MS  250 /* ended, but its output is still being read */
+#define RETRY_MS        1000
+#define NO_ENGINE_MS    1000 /* an engine elsewhere tells us nothing */
+#define EVENT_RUN_MAX   4194304
 
 struct aut_api_follower
 {
@@ -39,12 +39,12 @@ struct aut_api_follower
 	aut_api_follower *next, **link;
 	const aut_identity *who;
 	aut_uuid run_id;
-	int64_t after;      /* next byte to send */
-	int64_t sent_ms;    /* when something was last written (monotonic) */
-	bool busy;          /* the unit is in the turn */
-	bool again;         /* news came meanwhile */
+	int64_t after;   /* next byte to send */
+	int64_t sent_ms; /* when something was last written (monotonic) */
+	bool busy;       /* the unit is in the turn */
+	bool again;      /* news came meanwhile */
 	aut_timer *timer;
-	char *phase;        /* last told */
+	char *phase; /* last told */
 	char *status;
 	aut_call call;
 	bool call_open;
@@ -116,7 +116,7 @@ stream_end(aut_api_follower *follower)
 	aut_exchange_stream_end(exchange);
 }
 
-/* ---- looking --------------------------------------------------------------------------------------- */
+/* ---- looking --------------------------------------------------------------------------------- */
 
 static void
 look(aut_api_follower *follower)
@@ -148,7 +148,7 @@ look_run(aut_unit *unit, aut_db *db, aut_error *err)
 	return status;
 }
 
-/* ---- telling --------------------------------------------------------------------------------------- */
+/* ---- telling --------------------------------------------------------------------------------- */
 
 /* One event; id NULL: none.  Takes data. */
 static aut_status
@@ -298,7 +298,8 @@ tell(aut_api_follower *follower)
 		return -1;
 	if (follower->after < total)
 		return MORE_MS;
-	if (word != NULL && aut_run_status_parse(word, &run_status) && aut_run_status_terminal(run_status))
+	if (word != NULL && aut_run_status_parse(word, &run_status) &&
+		aut_run_status_terminal(run_status))
 		return LAST_OUTPUT_MS;
 	return KEEP_ALIVE_MS;
 }
@@ -357,7 +358,7 @@ tick(void *payload)
 	look(follower);
 }
 
-/* ---- life ------------------------------------------------------------------------------------------ */
+/* ---- life ------------------------------------------------------------------------------------ */
 
 static aut_api_follower *
 follower_new(aut_api_request *request)

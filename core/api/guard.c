@@ -18,10 +18,10 @@
 
 #include "core/api/api_internal.h"
 
-#define METHODS_ALLOWED "DELETE, GET, HEAD, OPTIONS, PATCH, POST, PUT, QUERY"
+#define METHODS_ALLOWED     "DELETE, GET, HEAD, OPTIONS, PATCH, POST, PUT, QUERY"
 #define HOST_NAME_MAX_BYTES 255
 
-/* ---- hosts ------------------------------------------------------------------------------------- */
+/* ---- hosts ----------------------------------------------------------------------------------- */
 
 /* Split "name", "name:port", "[v6]:port" into lower-case name and port (-1: none). */
 static bool
@@ -127,7 +127,7 @@ url_host(const char *url, const char **out_host, size_t *out_len, int *out_defau
 	return *out_len > 0;
 }
 
-/* ---- what the guard keeps -------------------------------------------------------------------------- */
+/* ---- what the guard keeps -------------------------------------------------------------------- */
 
 /* The list of cors_origins, else the origin of the cloud API.  Blanks and trailing slashes go. */
 static aut_status
@@ -204,7 +204,7 @@ aut__api_guard_done(aut_api *api)
 	api->public_host.name = NULL;
 }
 
-/* ---- origins ----------------------------------------------------------------------------------------- */
+/* ---- origins --------------------------------------------------------------------------------- */
 
 static bool
 origin_listed(const aut_api *api, const char *origin)
@@ -247,7 +247,7 @@ list_names(const char *list, const char *word)
 	return false;
 }
 
-/* ---- CORS -------------------------------------------------------------------------------------------- */
+/* ---- CORS ------------------------------------------------------------------------------------ */
 
 void
 aut__api_cors(const aut_api *api, aut_exchange *exchange)
@@ -286,7 +286,8 @@ preflight(const aut_api *api, aut_exchange *exchange, const char *origin, const 
 	(void) aut_exchange_add_header(exchange, "Vary", "Origin");
 	if (origin_ok)
 	{
-		(void) aut_exchange_add_header(exchange, "Access-Control-Allow-Origin", token ? "*" : origin);
+		(void) aut_exchange_add_header(exchange, "Access-Control-Allow-Origin",
+									   token ? "*" : origin);
 		if (!token)
 			(void) aut_exchange_add_header(exchange, "Access-Control-Allow-Credentials", "true");
 		(void) aut_exchange_add_header(exchange, "Access-Control-Allow-Methods", METHODS_ALLOWED);

@@ -16,7 +16,7 @@
 #define INPUT_SHOWN_MAX 1000
 #define MSG_MAX         100
 
-/* ---- problems -------------------------------------------------------------------------------------- */
+/* ---- problems -------------------------------------------------------------------------------- */
 
 aut_status
 aut__api_problem(aut_api_request *request, const char *type, const char *where, const char *name,
@@ -34,7 +34,8 @@ aut__api_problem(aut_api_request *request, const char *type, const char *where, 
 	ok = ok && aut_json_set(problem, "type", json_string(type)) &&
 		 aut_json_set(problem, "loc", json_incref(loc)) &&
 		 aut_json_set(problem, "msg", json_string(msg));
-	ok = ok && json_object_set(problem, "input", take_input != NULL ? take_input : json_null()) == 0;
+	ok =
+		ok && json_object_set(problem, "input", take_input != NULL ? take_input : json_null()) == 0;
 	ok = ok && (take_ctx == NULL || json_object_set(problem, "ctx", take_ctx) == 0);
 	ok = ok && json_array_append(request->problems, problem) == 0;
 	json_decref(loc);
@@ -59,7 +60,7 @@ aut__api_keep(aut_api_request *request, const char *text, const char **out, aut_
 	return AUT_OK;
 }
 
-/* ---- body ------------------------------------------------------------------------------------------ */
+/* ---- body ------------------------------------------------------------------------------------ */
 
 /* application/json or application/<something>+json, parameters aside. */
 static bool
@@ -128,8 +129,8 @@ problem_malformed(aut_api_request *request, const char *body, size_t len, const 
 		json_decref(ctx);
 		return aut_fail(err, AUT_ENOMEM, "out of memory");
 	}
-	status = aut__api_problem(request, "json_invalid", "body", NULL, "JSON decode error", json_object(),
-							  ctx, err);
+	status = aut__api_problem(request, "json_invalid", "body", NULL, "JSON decode error",
+							  json_object(), ctx, err);
 	if (status != AUT_OK)
 		return status;
 	problem = json_array_get(request->problems, json_array_size(request->problems) - 1);
@@ -154,7 +155,8 @@ aut__api_read_body(aut_api_request *request, bool optional, aut_error *err)
 	{
 		if (optional)
 			return AUT_OK;
-		return aut__api_problem(request, "missing", "body", NULL, "Field required", NULL, NULL, err);
+		return aut__api_problem(request, "missing", "body", NULL, "Field required", NULL, NULL,
+								err);
 	}
 	if (!json_content(request->exchange))
 		return problem_not_json(request, body, len, err);
@@ -169,7 +171,7 @@ aut__api_read_body(aut_api_request *request, bool optional, aut_error *err)
 	return AUT_OK;
 }
 
-/* ---- query ----------------------------------------------------------------------------------------- */
+/* ---- query ----------------------------------------------------------------------------------- */
 
 struct query_last
 {
@@ -241,8 +243,8 @@ one_number(const char *key, int64_t value)
 }
 
 aut_status
-aut__api_query_int(aut_api_request *request, const char *name, int64_t min, int64_t max, int64_t *inout,
-				   aut_error *err)
+aut__api_query_int(aut_api_request *request, const char *name, int64_t min, int64_t max,
+				   int64_t *inout, aut_error *err)
 {
 	const char *text = aut__api_query(request, name);
 	aut_buf buf;
@@ -253,9 +255,10 @@ aut__api_query_int(aut_api_request *request, const char *name, int64_t min, int6
 		return AUT_OK;
 	aut_buf_init(&buf, MSG_MAX);
 	if (!lax_int(text, &value))
-		status = aut__api_problem(request, "int_parsing", "query", name,
-								  "Input should be a valid integer, unable to parse string as an integer",
-								  aut_json_text_or_null(text), NULL, err);
+		status = aut__api_problem(
+			request, "int_parsing", "query", name,
+			"Input should be a valid integer, unable to parse string as an integer",
+			aut_json_text_or_null(text), NULL, err);
 	else if (value < min)
 	{
 		aut_buf_printf(&buf, "Input should be greater than or equal to %lld", (long long) min);
@@ -312,7 +315,11 @@ aut__api_query_word(aut_api_request *request, const char *name, const char *cons
 	aut_buf_init(&list, 1000);
 	aut_buf_init(&msg, 1100);
 	for (size_t i = 0; words[i] != NULL; i++)
-		aut_buf_printf(&list, "%s'%s'", i == 0 ? "" : words[i + 1] == NULL ? " or " : ", ", words[i]);
+		aut_buf_printf(&list, "%s'%s'",
+					   i == 0                 ? ""
+					   : words[i + 1] == NULL ? " or "
+											  : ", ",
+					   words[i]);
 	aut_buf_printf(&msg, "Input should be %s", list.data != NULL ? list.data : "");
 	ctx = json_object();
 	if (list.status != AUT_OK || msg.status != AUT_OK ||
@@ -322,16 +329,16 @@ aut__api_query_word(aut_api_request *request, const char *name, const char *cons
 		status = aut_fail(err, AUT_ENOMEM, "out of memory");
 	}
 	else
-		status = aut__api_problem(request, type, "query", name, msg.data, aut_json_text_or_null(text),
-								  ctx, err);
+		status = aut__api_problem(request, type, "query", name, msg.data,
+								  aut_json_text_or_null(text), ctx, err);
 	aut_buf_done(&list);
 	aut_buf_done(&msg);
 	return status;
 }
 
 aut_status
-aut__api_query_text(aut_api_request *request, const char *name, bool required, size_t min, size_t max,
-					const char **out, aut_error *err)
+aut__api_query_text(aut_api_request *request, const char *name, bool required, size_t min,
+					size_t max, const char **out, aut_error *err)
 {
 	const char *text = aut__api_query(request, name);
 	size_t len, points;
@@ -343,27 +350,31 @@ aut__api_query_text(aut_api_request *request, const char *name, bool required, s
 	{
 		if (!required)
 			return AUT_OK;
-		return aut__api_problem(request, "missing", "query", name, "Field required", NULL, NULL, err);
+		return aut__api_problem(request, "missing", "query", name, "Field required", NULL, NULL,
+								err);
 	}
 	len = strlen(text);
 	if (!aut_utf8_valid(text, len))
-		return aut__api_problem(request, "string_unicode", "query", name,
-								"Input should be a valid string, unable to parse raw data as a unicode string",
-								aut_json_text_or_null(text), NULL, err);
+		return aut__api_problem(
+			request, "string_unicode", "query", name,
+			"Input should be a valid string, unable to parse raw data as a unicode string",
+			aut_json_text_or_null(text), NULL, err);
 	points = aut_utf8_length(text, len);
 	if (points >= min && points <= max)
 		return aut__api_keep(request, text, out, err);
 	aut_buf_init(&buf, MSG_MAX);
 	if (points < min)
 	{
-		aut_buf_printf(&buf, "String should have at least %zu character%s", min, min == 1 ? "" : "s");
+		aut_buf_printf(&buf, "String should have at least %zu character%s", min,
+					   min == 1 ? "" : "s");
 		status = aut__api_problem(request, "string_too_short", "query", name,
 								  buf.data != NULL ? buf.data : "", json_string(text),
 								  one_number("min_length", (int64_t) min), err);
 	}
 	else
 	{
-		aut_buf_printf(&buf, "String should have at most %zu character%s", max, max == 1 ? "" : "s");
+		aut_buf_printf(&buf, "String should have at most %zu character%s", max,
+					   max == 1 ? "" : "s");
 		status = aut__api_problem(request, "string_too_long", "query", name,
 								  buf.data != NULL ? buf.data : "", json_string(text),
 								  one_number("max_length", (int64_t) max), err);

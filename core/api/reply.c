@@ -61,7 +61,8 @@ aut__api_reply_error(aut_api *api, aut_exchange *exchange, aut_status status, co
 	{
 		aut_log(AUT_LOG_ERROR, "%s %s: %s", aut_exchange_method(exchange),
 				aut_exchange_raw_path(exchange), message);
-		aut__api_reply(api, exchange, 500, "text/plain; charset=utf-8", internal, sizeof internal - 1);
+		aut__api_reply(api, exchange, 500, "text/plain; charset=utf-8", internal,
+					   sizeof internal - 1);
 		return;
 	}
 	if (code == 503)

@@ -21,7 +21,7 @@ aut__api_dispatch(aut_api_request *request, aut_db *db, aut_error *err)
 	return aut_service_trigger(&request->call, &request->id, NULL, &request->result, err);
 }
 
-/* ---- trigger ------------------------------------------------------------------------------------ */
+/* ---- trigger --------------------------------------------------------------------------------- */
 
 /* Text of the member `input`, any JSON value; null is none. */
 static aut_status
@@ -70,12 +70,13 @@ trigger_delay(aut_api_request *request, const json_t *value, aut_error *err)
 	else if (json_is_string(value))
 		ok = aut_int_parse(json_string_value(value), INT64_MIN, INT64_MAX, &seconds);
 	if (!ok)
-		return aut__api_problem(request, "int_type", "body", "delay", "Input should be a valid integer",
-								json_deep_copy(value), NULL, err);
+		return aut__api_problem(request, "int_type", "body", "delay",
+								"Input should be a valid integer", json_deep_copy(value), NULL,
+								err);
 	if (seconds < 0 || seconds > DELAY_S_MAX)
 		return aut__api_problem(request, "value_error", "body", "delay",
-								"Value error, delay must be 0 to 31536000 seconds", json_deep_copy(value),
-								NULL, err);
+								"Value error, delay must be 0 to 31536000 seconds",
+								json_deep_copy(value), NULL, err);
 	request->delay_s = seconds;
 	return AUT_OK;
 }
@@ -99,7 +100,8 @@ aut__api_trigger_begin(aut_api_request *request, aut_error *err)
 			status = trigger_delay(request, value, err);
 		else
 			status = aut__api_problem(request, "extra_forbidden", "body", key,
-									  "Extra inputs are not permitted", json_deep_copy(value), NULL, err);
+									  "Extra inputs are not permitted", json_deep_copy(value), NULL,
+									  err);
 		if (status != AUT_OK)
 			return status;
 	}
@@ -115,7 +117,7 @@ aut__api_trigger(aut_api_request *request, aut_db *db, aut_error *err)
 	return aut_service_trigger(&request->call, &request->id, &options, &request->result, err);
 }
 
-/* ---- lists and one ------------------------------------------------------------------------------- */
+/* ---- lists and one --------------------------------------------------------------------------- */
 
 aut_status
 aut__api_run_list(aut_api_request *request, aut_db *db, aut_error *err)
@@ -129,8 +131,8 @@ aut_status
 aut__api_run_list_all(aut_api_request *request, aut_db *db, aut_error *err)
 {
 	(void) db;
-	return aut_service_run_list_all(&request->call, request->limit, request->offset, &request->result,
-									err);
+	return aut_service_run_list_all(&request->call, request->limit, request->offset,
+									&request->result, err);
 }
 
 aut_status
@@ -140,20 +142,22 @@ aut__api_run_get(aut_api_request *request, aut_db *db, aut_error *err)
 	return aut_service_run_get(&request->call, &request->id, &request->result, err);
 }
 
-/* ---- callback, phase, cancel ---------------------------------------------------------------------- */
+/* ---- callback, phase, cancel ----------------------------------------------------------------- */
 
 aut_status
 aut__api_run_complete(aut_api_request *request, aut_db *db, aut_error *err)
 {
 	(void) db;
-	return aut_service_run_complete(&request->call, &request->id, request->body, &request->result, err);
+	return aut_service_run_complete(&request->call, &request->id, request->body, &request->result,
+									err);
 }
 
 aut_status
 aut__api_run_phase(aut_api_request *request, aut_db *db, aut_error *err)
 {
 	(void) db;
-	return aut_service_run_phase(&request->call, &request->id, request->body, &request->result, err);
+	return aut_service_run_phase(&request->call, &request->id, request->body, &request->result,
+								 err);
 }
 
 aut_status
@@ -163,7 +167,7 @@ aut__api_run_cancel(aut_api_request *request, aut_db *db, aut_error *err)
 	return aut_service_run_cancel(&request->call, &request->id, &request->result, err);
 }
 
-/* ---- output ---------------------------------------------------------------------------------------- */
+/* ---- output ---------------------------------------------------------------------------------- */
 
 aut_status
 aut__api_logs_begin(aut_api_request *request, aut_error *err)

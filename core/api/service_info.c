@@ -22,7 +22,8 @@ with_text(json_t *object, const char *key, const char *text)
 void
 aut__api_health(aut_api_request *request)
 {
-	aut__api_reply_json(request->api, request->exchange, 200, with_text(json_object(), "status", "ok"));
+	aut__api_reply_json(request->api, request->exchange, 200,
+						with_text(json_object(), "status", "ok"));
 }
 
 aut_status

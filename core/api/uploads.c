@@ -14,9 +14,9 @@
 static bool
 tarball_content(const aut_exchange *exchange)
 {
-	static const char *const known[] = {"application/x-tar", "application/x-gzip", "application/gzip",
-										"application/x-compressed-tar", "application/octet-stream",
-										NULL};
+	static const char *const known[] = {"application/x-tar",        "application/x-gzip",
+										"application/gzip",         "application/x-compressed-tar",
+										"application/octet-stream", NULL};
 	const char *type = aut_exchange_header(exchange, "Content-Type");
 	size_t len;
 
@@ -39,7 +39,8 @@ announced_too_long(const aut_exchange *exchange)
 	const char *length = aut_exchange_header(exchange, "Content-Length");
 	int64_t value;
 
-	return length != NULL && (!aut_int_parse(length, 0, INT64_MAX, &value) || value > AUT_UPLOAD_MAX);
+	return length != NULL &&
+		   (!aut_int_parse(length, 0, INT64_MAX, &value) || value > AUT_UPLOAD_MAX);
 }
 
 aut_status
@@ -51,7 +52,8 @@ aut__api_upload_create_begin(aut_api_request *request, aut_error *err)
 
 	status = aut__api_query_text(request, "name", true, 1, 255, &request->text[0], err);
 	if (status == AUT_OK)
-		status = aut__api_query_text(request, "description", false, 0, 2000, &request->text[1], err);
+		status =
+			aut__api_query_text(request, "description", false, 0, 2000, &request->text[1], err);
 	if (status != AUT_OK || request->problems != NULL)
 		return status;
 	if (!tarball_content(request->exchange))
@@ -78,8 +80,9 @@ aut_status
 aut__api_upload_create(aut_api_request *request, aut_db *db, aut_error *err)
 {
 	(void) db;
-	return aut_service_upload_create(&request->call, request->text[0], request->text[1], request->data,
-									 request->data_len, request->flag, &request->result, err);
+	return aut_service_upload_create(&request->call, request->text[0], request->text[1],
+									 request->data, request->data_len, request->flag,
+									 &request->result, err);
 }
 
 aut_status
@@ -98,8 +101,8 @@ aut_status
 aut__api_upload_list(aut_api_request *request, aut_db *db, aut_error *err)
 {
 	(void) db;
-	return aut_service_upload_list(&request->call, request->text[0], request->limit, request->offset,
-								   &request->result, err);
+	return aut_service_upload_list(&request->call, request->text[0], request->limit,
+								   request->offset, &request->result, err);
 }
 
 aut_status

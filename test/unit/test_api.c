@@ -25,10 +25,10 @@
 #include "core/api/api_internal.h"
 #include "standalone/sqlite_db.h"
 
-#define ID "46d09c5c-7d7d-585f-8c37-a6b45a3de738"
+#define ID         "46d09c5c-7d7d-585f-8c37-a6b45a3de738"
 #define ROUNDS_MAX 2000
 
-/* ---- allocator that fails once ------------------------------------------------------------------- */
+/* ---- allocator that fails once --------------------------------------------------------------- */
 
 static long fail_after = -1; /* -1: never */
 static bool failed;
@@ -74,7 +74,7 @@ json_alloc(size_t size)
 
 static const aut_allocator allocator = {counted_alloc, counted_realloc, counted_free, NULL};
 
-/* ---- an API over a database in a folder of its own -------------------------------------------------- */
+/* ---- an API over a database in a folder of its own ------------------------------------------- */
 
 typedef struct fixture
 {
@@ -157,10 +157,11 @@ send_request(fixture *f, const char *method, const char *path, const char *type,
 	address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
 	address.sin_port = htons(aut_api_port(f->api));
 	assert_int_equal(connect(fd, (struct sockaddr *) &address, sizeof address), 0);
-	len = snprintf(request, sizeof request,
-				   "%s %s HTTP/1.1\r\nHost: localhost:%u\r\nAuthorization: Bearer key-of-the-test\r\n"
-				   "Connection: close\r\nContent-Type: %s\r\nContent-Length: %zu\r\n\r\n%s",
-				   method, path, aut_api_port(f->api), type, strlen(body), body);
+	len =
+		snprintf(request, sizeof request,
+				 "%s %s HTTP/1.1\r\nHost: localhost:%u\r\nAuthorization: Bearer key-of-the-test\r\n"
+				 "Connection: close\r\nContent-Type: %s\r\nContent-Length: %zu\r\n\r\n%s",
+				 method, path, aut_api_port(f->api), type, strlen(body), body);
 	assert_true(len > 0 && (size_t) len < sizeof request);
 	assert_int_equal(write(fd, request, (size_t) len), len);
 	return fd;
@@ -193,7 +194,7 @@ ask(fixture *f, const char *method, const char *path, const char *type, const ch
 	return -1;
 }
 
-/* ---- the table ----------------------------------------------------------------------------------------- */
+/* ---- the table ------------------------------------------------------------------------------- */
 
 static void
 test_routes__say_who_may_call_them_and_are_unique(void **state)
@@ -216,7 +217,8 @@ test_routes__say_who_may_call_them_and_are_unique(void **state)
 }
 
 static void
-expect_match(const fixture *f, const char *method, const char *path, const char *pattern, const char *id)
+expect_match(const fixture *f, const char *method, const char *path, const char *pattern,
+			 const char *id)
 {
 	aut_api_match match;
 
@@ -241,7 +243,8 @@ test_routes__fixed_words_win_over_ids(void **state)
 	expect_match(f, "GET", "/api/automation/v1/all-runs", "/v1/all-runs", NULL);
 	expect_match(f, "PATCH", "/api/automation/v1/uploads", "/v1/{automation_id}", "uploads");
 	expect_match(f, "GET", "/api/automation/v1/" ID, "/v1/{automation_id}", ID);
-	expect_match(f, "GET", "/api/automation/v1/runs/tarball", "/v1/{automation_id}/tarball", "runs");
+	expect_match(f, "GET", "/api/automation/v1/runs/tarball", "/v1/{automation_id}/tarball",
+				 "runs");
 	expect_match(f, "GET", "/api/automation/v1/runs/" ID, "/v1/runs/{run_id}", ID);
 	expect_match(f, "GET", "/health", "/health", NULL);
 	expect_match(f, "GET", "/api/automation/health", "/health", NULL);
@@ -275,7 +278,7 @@ test_routes__near_misses_do_not_fit(void **state)
 	assert_true(match.path_known);
 }
 
-/* ---- requests ------------------------------------------------------------------------------------------- */
+/* ---- requests -------------------------------------------------------------------------------- */
 
 static void
 test_api__answers_over_a_real_database(void **state)
@@ -319,14 +322,15 @@ test_api__freed_with_a_unit_in_the_turn_still_does_the_work(void **state)
 	int fd;
 
 	aut_loop_remove_step(f->loop, flush, &f->turn);
-	fd = send_request(f, "POST", "/api/automation/v1/uploads?name=kept", "application/gzip", "data");
+	fd =
+		send_request(f, "POST", "/api/automation/v1/uploads?name=kept", "application/gzip", "data");
 	until_unit(f);
 	aut_api_free(f->api);
 	f->api = NULL;
 	assert_true(aut_turn_flush(&f->turn));
-	assert_int_equal(aut_store_upload_list(f->db, &who->org_id, &who->user_id, NULL, 10, 0, &list, &total,
-										   &err),
-					 AUT_OK);
+	assert_int_equal(
+		aut_store_upload_list(f->db, &who->org_id, &who->user_id, NULL, 10, 0, &list, &total, &err),
+		AUT_OK);
 	assert_int_equal(total, 1);
 	assert_string_equal(list.items[0].name, "kept");
 	aut_upload_list_done(&list);
@@ -386,7 +390,8 @@ test_api__survives_every_failing_allocation(void **state)
 	static const torture_case cases[] = {
 		{"GET", "/api/automation/v1?limit=3&created_by=me", "", "", 200},
 		{"GET", "/api/automation/v1?limit=0&offset=x&created_by=x&name=", "", "", 422},
-		{"POST", "/api/automation/v1/uploads?name=n&description=d", "application/gzip", "data", 201},
+		{"POST", "/api/automation/v1/uploads?name=n&description=d", "application/gzip", "data",
+		 201},
 		{"POST", "/api/automation/v1", "application/json", "{\"name\": }", 422},
 		{"POST", "/api/automation/v1", "text/plain", "text", 422},
 		{"POST", "/api/automation/v1", "application/json",
@@ -413,12 +418,14 @@ main(void)
 		cmocka_unit_test_setup_teardown(test_routes__fixed_words_win_over_ids, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_routes__near_misses_do_not_fit, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_api__answers_over_a_real_database, setup, teardown),
-		cmocka_unit_test_setup_teardown(test_api__without_an_engine_following_ends_with_the_api, setup,
-										teardown),
+		cmocka_unit_test_setup_teardown(test_api__without_an_engine_following_ends_with_the_api,
+										setup, teardown),
 		cmocka_unit_test_setup_teardown(test_api__freed_with_a_unit_in_the_turn_still_does_the_work,
 										setup, teardown),
-		cmocka_unit_test_setup_teardown(test_api__freed_with_a_unit_that_is_cancelled, setup, teardown),
-		cmocka_unit_test_setup_teardown(test_api__survives_every_failing_allocation, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_api__freed_with_a_unit_that_is_cancelled, setup,
+										teardown),
+		cmocka_unit_test_setup_teardown(test_api__survives_every_failing_allocation, setup,
+										teardown),
 	};
 
 	return cmocka_run_group_tests_name("api", tests, NULL, NULL);
