@@ -6,6 +6,8 @@ import signal
 import socket
 import stat
 import subprocess
+import threading
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
@@ -170,6 +172,60 @@ def test_daemon__scripts_keep_the_umask_of_their_user(daemons):
         os.umask(before)
     run = api.dispatch(api.create("umask")["id"])
     assert api.output(run["id"]) == "0022\n"
+
+
+class SilentAgent(BaseHTTPRequestHandler):
+    """Takes uploads, and never answers a start."""
+
+    protocol_version = "HTTP/1.1"
+
+    def do_POST(self):
+        self.rfile.read(int(self.headers.get("Content-Length", 0)))
+        if self.path.startswith("/api/bash/"):
+            self.server.asked.set()
+            self.server.release.wait(60)
+        body = b'{"success":true}'
+        self.send_response(200)
+        self.send_header("Content-Type", "application/json")
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, *args):
+        pass
+
+
+@pytest.fixture
+def silent_agent():
+    server = ThreadingHTTPServer(("127.0.0.1", 0), SilentAgent)
+    server.asked, server.release = threading.Event(), threading.Event()
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    yield server
+    server.release.set()
+    server.shutdown()
+    server.server_close()
+
+
+def test_daemon__second_signal_ends_it_at_once(daemons, silent_agent):
+    daemon = daemons(args=["--agent-url", f"http://127.0.0.1:{silent_agent.server_port}"]).start()
+    api = daemon.api()
+    api.dispatch(api.create("echo x")["id"])
+    assert silent_agent.asked.wait(20)
+    # a start is on its way, and its answer is worth waiting for
+    daemon.process.send_signal(signal.SIGTERM)
+    until(daemon.log, lambda l: "stopping" in l, 10, "word of the first signal")
+    assert daemon.process.poll() is None
+    daemon.process.send_signal(signal.SIGTERM)
+    assert daemon.process.wait(5) == 1
+
+
+def test_daemon__ends_within_ten_seconds_whatever_hangs(daemons, silent_agent):
+    daemon = daemons(args=["--agent-url", f"http://127.0.0.1:{silent_agent.server_port}"]).start()
+    api = daemon.api()
+    api.dispatch(api.create("echo x")["id"])
+    assert silent_agent.asked.wait(20)
+    daemon.process.send_signal(signal.SIGTERM)
+    assert daemon.process.wait(12) == 0
 
 
 def test_daemon__tells_the_service_manager(daemons, tmp_path):
