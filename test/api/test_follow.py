@@ -101,10 +101,13 @@ def test_follow__goes_on_from_after_or_the_last_event_id(api):
     assert text(Stream(api, run["id"], headers={"Last-Event-ID": "9"}, after=8).all()) == "89\n"
 
 
+# A stream looks by itself every 15 s; these two must hear sooner, so their patience is shorter.
+
+
 def test_follow__tells_phases(api, gate):
     automation = api.create(f"echo on; {gate.wait}")
     run = api.dispatch(automation["id"])
-    stream = Stream(api, run["id"])
+    stream = Stream(api, run["id"], timeout=8)
     stream.until("on\n")
     api.post(f"/v1/runs/{run['id']}/phase", json={"phase": "Half way"})
     while True:
@@ -120,7 +123,7 @@ def test_follow__tells_phases(api, gate):
 def test_follow__cancel_ends_it(api, gate):
     automation = api.create(f"echo on; {gate.wait}")
     run = api.dispatch(automation["id"])
-    stream = Stream(api, run["id"])
+    stream = Stream(api, run["id"], timeout=8)
     stream.until("on\n")
     api.post(f"/v1/runs/{run['id']}/cancel")
     assert stream.all()[-1]["data"]["run"]["status"] == "CANCELLED"
