@@ -314,26 +314,35 @@ forget_one(agentd_store *store)
 }
 
 void
+agentd_store_trim(agentd_store *store)
+{
+	int64_t now_us = aut_mono_us(aut_clock_system());
+
+	/* never the one that ended last, however much it printed */
+	while (store->ended_first != NULL &&
+		   (now_us - store->ended_first->ended_mono_us > AGENTD_KEEP_ENDED_S * AUT_US_PER_S ||
+			(store->ended_first != store->ended_last &&
+			 (store->ended > AGENTD_KEEP_ENDED || store->ended_bytes > AGENTD_TOTAL_BYTES))))
+	{
+		forget_one(store);
+	}
+}
+
+void
 agentd_command_retire(agentd_command *command)
 {
 	agentd_store *store = &command->agent->store;
-	int64_t now_us = aut_mono_us(aut_clock_system());
 
 	list_remove(&store->running_first, &store->running_last, command);
 	store->running--;
 	command->ended = true;
-	command->ended_mono_us = now_us;
+	command->ended_mono_us = aut_mono_us(aut_clock_system());
 	aut_buf_done(&command->streams[0].text);
 	aut_buf_done(&command->streams[1].text);
 	list_add(&store->ended_first, &store->ended_last, command);
 	store->ended++;
 	store->ended_bytes += command->kept_bytes;
-	while (store->ended_first != command &&
-		   (store->ended > AGENTD_KEEP_ENDED || store->ended_bytes > AGENTD_TOTAL_BYTES ||
-			now_us - store->ended_first->ended_mono_us > AGENTD_KEEP_ENDED_S * AUT_US_PER_S))
-	{
-		forget_one(store);
-	}
+	agentd_store_trim(store);
 }
 
 aut_status

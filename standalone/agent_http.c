@@ -377,6 +377,7 @@ agentd_handle(void *payload, aut_exchange *exchange)
 	memset(request, 0, sizeof *request);
 	request->agent = agent;
 	request->exchange = exchange;
+	agentd_store_trim(&agent->store);
 	log_request(agent, exchange);
 	request->route = find_route(aut_exchange_method(exchange), aut_exchange_path(exchange),
 								request->segment, &allowed);

@@ -174,7 +174,9 @@ agentd_command *agentd_command_new(agentd *agent, const char *text, size_t text_
 /* Append an output event; takes the texts even when it fails (no memory). */
 bool agentd_output_add(agentd_command *command, char *take_out, size_t out_len, char *take_err,
 					   size_t err_len, const int *exit_code);
-/* Move a command from running to ended and let go of what retention no longer keeps. */
+/* Let go of ended commands that retention no longer keeps. */
+void agentd_store_trim(agentd_store *store);
+/* Move a command from running to ended, and trim. */
 void agentd_command_retire(agentd_command *command);
 /* JSON of an event; NULL: no memory. */
 json_t *agentd_event_json(const agentd_event *event);
