@@ -349,7 +349,7 @@ open_server(agentd *agent, aut_error *err)
 	options.body_max = AGENTD_BODY_MAX;
 	options.body_limit = agentd_body_limit;
 	options.connections_max = 4000;
-	options.idle_timeout_s = 300;
+	options.idle_timeout_s = 60;
 	options.handle = agentd_handle;
 	options.payload = agent;
 	return aut_http_server_new(agent->loop, &options, &agent->server, err);
