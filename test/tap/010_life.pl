@@ -94,7 +94,7 @@ psql("SELECT pg_terminate_backend($one)");
 ok(wait_until('it to leave', 5, sub { server_log() =~ /automation.enabled is off/ }), 'automation.enabled = off keeps the worker away');
 is(worker_pid('one'), '', 'for good');
 
-# ---- no slot ------------------------------------------------------------------------------------
+# ---- twice -------------------------------------------------------------------------------------
 like(psql_fails('CREATE EXTENSION automation', db => 'postgres'), qr/already exists/, 'the extension is created once');
 
 done_testing();
