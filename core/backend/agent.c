@@ -77,6 +77,7 @@ aut_agent_paths(const aut_agent *agent)
 aut_status
 aut__agent_begin(aut_agent *agent, aut_agent_cb cb, void *payload, aut_error *err)
 {
+	(void) err; /* used by the check in release builds only */
 	AUT_CHECK(agent->cb == NULL);
 	agent->cb = cb;
 	agent->payload = payload;
@@ -472,11 +473,11 @@ static const char FIND_GROUP[] =
 	"  read -r x <\"/proc/$p/stat\"; set -- $x; [ \"${22}\" = \"$s\" ] || p=\n"
 	"fi\n";
 
-/* TERM, a second's grace, KILL. */
+/* TERM, a second's grace, KILL.  (dash takes a group only after -s SIGNAL.) */
 static const char KILL_GROUP[] =
-	"if [ -n \"$p\" ] && kill -TERM -- \"-$p\" 2>/dev/null; then\n"
-	"  for i in .05 .1 .2 .3 .4; do kill -0 -- \"-$p\" 2>/dev/null || break; sleep $i; done\n"
-	"  kill -KILL -- \"-$p\" 2>/dev/null\n"
+	"if [ -n \"$p\" ] && kill -s TERM -- \"-$p\" 2>/dev/null; then\n"
+	"  for i in .05 .1 .2 .3 .4; do kill -s 0 -- \"-$p\" 2>/dev/null || break; sleep $i; done\n"
+	"  kill -s KILL -- \"-$p\" 2>/dev/null\n"
 	"fi\n";
 
 aut_status

@@ -465,7 +465,14 @@ aut_agent_alive(aut_agent *agent, aut_agent_cb cb, void *payload, aut_error *err
 	aut_buf_puts(&script, "\n");
 	aut__agent_find_group(&script);
 	aut_buf_puts(&script,
-				 "if [ -n \"$p\" ] && kill -0 -- \"-$p\" 2>/dev/null; then echo alive; else echo gone; fi\n");
+				 "a=gone\n"
+				 /* A dead process that nobody has buried still answers to signal 0. */
+				 "if [ -n \"$p\" ] && kill -s 0 -- \"-$p\" 2>/dev/null; then\n"
+				 "  for f in /proc/[0-9]*/stat; do\n"
+				 "    read -r x <\"$f\" || continue; set -- ${x##*) }\n"
+				 "    [ \"$3\" != \"$p\" ] || [ \"$1\" = Z ] || { a=alive; break; }\n"
+				 "  done 2>/dev/null\n"
+				 "fi\necho $a\n");
 	json_t *body = json_object();
 	if (script.status != AUT_OK || body == NULL || !aut_json_set(body, "command", json_string(script.data)) ||
 		!aut_json_set(body, "timeout", json_integer(20)))

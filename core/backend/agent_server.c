@@ -62,21 +62,27 @@ static void
 answer_all(void *payload)
 {
 	agent_server *self = payload;
-	pending *list = self->head;
-	self->head = NULL;
-	self->tail = &self->head;
-	while (list != NULL)
+	/* Only those who asked before: a callback may ask again.  One by one: a callback may forget others. */
+	pending *last = self->head;
+	while (last != NULL && last->next != NULL)
+		last = last->next;
+	for (bool more = last != NULL; more && self->head != NULL;)
 	{
-		pending *next = list->next;
+		pending *item = self->head;
+		more = item != last;
+		self->head = item->next;
+		if (self->head == NULL)
+			self->tail = &self->head;
 		aut_place place;
 		aut_error error = AUT_ERROR_INIT;
 		aut_status status = copy_place(self, &place);
 		if (status != AUT_OK)
 			aut_fail(&error, status, "no memory for a run's place");
-		list->cb(list->payload, status, status == AUT_OK ? &place : NULL, &error);
-		aut_free(list);
-		list = next;
+		item->cb(item->payload, status, status == AUT_OK ? &place : NULL, &error);
+		aut_free(item);
 	}
+	if (self->head != NULL)
+		aut_timer_set(self->timer, 0);
 }
 
 static aut_status
@@ -92,6 +98,22 @@ acquire(aut_backend *backend, const aut_run_task *task, aut_place_cb cb, void *p
 	self->tail = &item->next;
 	aut_timer_set(self->timer, 0);
 	return AUT_OK;
+}
+
+static void
+forget(aut_backend *backend, void *payload)
+{
+	agent_server *self = (agent_server *) backend;
+	pending **link = &self->head;
+	while (*link != NULL && (*link)->payload != payload)
+		link = &(*link)->next;
+	pending *item = *link;
+	if (item == NULL)
+		return;
+	*link = item->next;
+	if (item->next == NULL)
+		self->tail = link;
+	aut_free(item);
 }
 
 static void
@@ -132,7 +154,7 @@ agent_server_free(aut_backend *backend)
 	aut_free(self);
 }
 
-static const aut_backend_ops OPS = {1, "agent-server", acquire, release, ready, agent_server_free};
+static const aut_backend_ops OPS = {1, "agent-server", acquire, forget, release, ready, agent_server_free};
 
 /* Copy without trailing slashes. */
 static char *

@@ -60,6 +60,7 @@ placed(void *payload, aut_status status, aut_place *take_place, const aut_error 
 		aut_place_done(&job->place);
 	job->place = *take_place;
 	job->placed = true;
+	job->generation = job->engine->generation;
 	aut_agent_free(job->agent);
 	job->agent = NULL;
 	aut_error err = AUT_ERROR_INIT;
@@ -67,6 +68,8 @@ placed(void *payload, aut_status status, aut_place *take_place, const aut_error 
 						   &job->task.run.id, job->task.run.attempt, &job->agent, &err);
 	if (status != AUT_OK)
 		not_begun(job, status, &err);
+	else if (job->written)
+		aut__job_event(job, AUT_EVENT_OVER, NULL); /* only its files are left */
 	else if (job->command_id != NULL)
 		aut__job_event(job, AUT_EVENT_STARTED, NULL);
 	else if (job->over)
@@ -623,6 +626,7 @@ finish_done(aut_unit *unit, aut_status status, const aut_error *err)
 	aut_uuid run_id = job->task.run.id;
 	if (status == AUT_OK && job->won)
 	{
+		job->written = true;
 		engine->stats.ends++;
 		engine->want_claim = true; /* a place is free */
 	}

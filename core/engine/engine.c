@@ -182,12 +182,18 @@ aut_engine_free(aut_engine *engine)
 void
 aut_engine_set_backend(aut_engine *engine, aut_backend *backend)
 {
+	aut_backend *old = engine->options.backend;
 	engine->options.backend = backend;
+	engine->generation++;
 	/* Who was waiting for a place of the old one asks the new one. */
 	for (size_t i = 0; i < AUT_JOB_BUCKETS; i++)
 		for (aut_job *job = engine->buckets[i]; job != NULL; job = job->bucket_next)
-			if (job->step == AUT_STEP_PLACING)
+			if (job->step == AUT_STEP_PLACING && !job->queued)
+			{
+				if (old != NULL)
+					old->ops->forget(old, job);
 				aut__job_event(job, AUT_EVENT_DUE, NULL);
+			}
 	engine->want_claim = true;
 	aut_loop_wake(engine->options.loop);
 }

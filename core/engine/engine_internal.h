@@ -64,6 +64,7 @@ struct aut_job
 	bool maybe_started;   /* adopted: a start may have happened before the crash */
 	aut_place place;
 	bool placed;
+	uint64_t generation; /* of the backend that gave the place */
 	aut_agent *agent;
 	aut_blob *blob;
 	aut_buf env; /* lives until the upload's answer */
@@ -95,6 +96,7 @@ struct aut_job
 
 	aut_agent_answer end; /* how the command ended (without its texts); .ended: it has */
 	aut_verdict verdict;
+	bool written; /* its end is in the database */
 	aut_unit unit; /* one database step at a time */
 	bool won;
 };
@@ -113,6 +115,7 @@ struct aut_engine
 	aut_engine_options options;
 	aut_engine_stats stats;
 	bool stopping;
+	uint64_t generation; /* counts replaced backends */
 
 	aut_alarm *alarm; /* wall clock: next fire */
 	aut_timer *timer; /* everything else */

@@ -160,6 +160,8 @@ aut__job_free(aut_job *job)
 {
 	aut_engine *engine = job->engine;
 	heap_remove(engine, job);
+	if (job->step == AUT_STEP_PLACING && engine->options.backend != NULL)
+		engine->options.backend->ops->forget(engine->options.backend, job);
 	*job->bucket_link = job->bucket_next;
 	if (job->bucket_next != NULL)
 		job->bucket_next->bucket_link = job->bucket_link;
@@ -210,6 +212,14 @@ feed(aut_job *job, aut_event event)
 	if (job->over && is_preparing(job->step) && event != AUT_EVENT_STARTED)
 		event = AUT_EVENT_OVER;
 	aut_transition to;
+	/* The place of a job whose backend was replaced (an agent that came back elsewhere) is asked for
+	 * again when the job would turn to it the next time.  A start on its way there may have arrived. */
+	if (event == AUT_EVENT_DUE && job->placed && job->generation != job->engine->generation &&
+		aut_machine_next(job->step, AUT_EVENT_MOVED, &to))
+	{
+		event = AUT_EVENT_MOVED;
+		job->maybe_started = job->maybe_started || job->step == AUT_STEP_STARTING;
+	}
 	if (!aut_machine_next(job->step, event, &to))
 	{
 		aut_log(AUT_LOG_WARNING, "run machine: %s means nothing in %s, ignoring",

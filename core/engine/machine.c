@@ -13,7 +13,7 @@ typedef struct cell
 /* A step that is repeated after a pause when it fails for the moment, and given up otherwise. */
 #define STEP(step, again, next, action)                                                              \
 	T(step, DONE, next, action), T(step, RETRY, step, PAUSE), T(step, DUE, step, again),             \
-		T(step, FAIL, ENDING, FINISH), T(step, OVER, CLEANING, CLEAN)
+		T(step, MOVED, PLACING, ACQUIRE), T(step, FAIL, ENDING, FINISH), T(step, OVER, CLEANING, CLEAN)
 
 /* The same for steps in the database whose failure must not end the run. */
 #define DB_STEP(step, again, next, action)                                                           \
@@ -35,6 +35,7 @@ static const cell TABLE[AUT_STEP_COUNT][AUT_EVENT_COUNT] = {
 	T(PROBING, FRESH, LOADING, LOAD),
 	T(PROBING, RETRY, PROBING, PAUSE),
 	T(PROBING, DUE, PROBING, PROBE),
+	T(PROBING, MOVED, PLACING, ACQUIRE),
 	T(PROBING, FAIL, ENDING, FINISH),
 	T(PROBING, OVER, CLEANING, CLEAN),
 
@@ -48,6 +49,7 @@ static const cell TABLE[AUT_STEP_COUNT][AUT_EVENT_COUNT] = {
 	T(STARTING, DONE, RECORDING, RECORD),
 	T(STARTING, RETRY, STARTING, PAUSE),
 	T(STARTING, DUE, STARTING, START),
+	T(STARTING, MOVED, PLACING, ACQUIRE),
 	T(STARTING, FAIL, ENDING, FINISH),
 
 	DB_STEP(RECORDING, RECORD, WAITING, WAIT),
@@ -55,6 +57,7 @@ static const cell TABLE[AUT_STEP_COUNT][AUT_EVENT_COUNT] = {
 
 	/* it runs */
 	T(WAITING, DUE, LOOKING, LOOK),
+	T(WAITING, MOVED, PLACING, ACQUIRE),
 	T(WAITING, OVER, WAITING, WAIT),
 	T(WAITING, EXPIRED, STOPPING, STOP),
 
@@ -89,6 +92,7 @@ static const cell TABLE[AUT_STEP_COUNT][AUT_EVENT_COUNT] = {
 	T(DRAINING, EMPTY, ENDING, FINISH),
 	T(DRAINING, RETRY, DRAINING, PAUSE),
 	T(DRAINING, DUE, DRAINING, READ),
+	T(DRAINING, MOVED, PLACING, ACQUIRE),
 	T(DRAINING, FAIL, ENDING, FINISH),
 	DB_STEP(KEEPING, STORE, DRAINING, READ),
 
@@ -98,6 +102,7 @@ static const cell TABLE[AUT_STEP_COUNT][AUT_EVENT_COUNT] = {
 	T(CLEANING, DONE, RELEASING, RELEASE),
 	T(CLEANING, RETRY, CLEANING, PAUSE),
 	T(CLEANING, DUE, CLEANING, CLEAN),
+	T(CLEANING, MOVED, PLACING, ACQUIRE),
 	T(CLEANING, FAIL, RELEASING, RELEASE),
 	DB_STEP(RELEASING, RELEASE, GONE, DROP),
 };

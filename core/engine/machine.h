@@ -56,6 +56,7 @@
 	X(RETRY)   /* the step failed and may be repeated */                                             \
 	X(FAIL)    /* the step failed for good */                                                        \
 	X(DUE)     /* the time waited for has come */                                                    \
+	X(MOVED)   /* it has come, and the backend has been replaced meanwhile: ask for the place again */ \
 	X(RUNNING) /* it goes on */                                                                      \
 	X(SUSPECT) /* it should have ended, or its agent was away: verify */                             \
 	X(ENDED)   /* its command has ended */                                                           \

@@ -42,6 +42,8 @@ typedef struct aut_backend_ops
 	/* Get a place for a run, or find again the one it had (run->sandbox_id). */
 	aut_status (*acquire)(aut_backend *backend, const aut_run_task *task, aut_place_cb cb, void *payload,
 						  aut_error *err);
+	/* Forget an acquire under way: the callback with this payload will not run.  Unknown: nothing. */
+	void (*forget)(aut_backend *backend, void *payload);
 	/* The run has ended: give the place back.  Never blocks, never fails visibly. */
 	void (*release)(aut_backend *backend, const aut_uuid *run_id, const aut_place *place, bool keep);
 	/* May runs be claimed now?  False keeps them PENDING; reason for people ("waiting for a backend"). */

@@ -37,6 +37,7 @@ void aut_engine_stop(aut_engine *engine);
 /* Nothing is under way in the database or towards agents that would be lost. */
 bool aut_engine_quiet(const aut_engine *engine);
 void aut_engine_free(aut_engine *engine);
+/* The former backend must still be there; it may be freed afterwards. */
 void aut_engine_set_backend(aut_engine *engine, aut_backend *backend);
 
 /* Effects of a committed service call (AUT_EFFECT_…), or ~0u for "look at everything". */

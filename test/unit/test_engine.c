@@ -1,0 +1,903 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * test/unit/test_engine.c - the engine over a real SQLite file and a real agent process (the embedded
+ * agent, run alone on a port of its own, with its faults and its stub mode).
+ *
+ * The engine's clock is moved by hand, 20 ms a round, so that waits of minutes pass in milliseconds
+ * while calls to the agent take the time they take.
+ */
+#include <fcntl.h>
+#include <poll.h>
+#include <setjmp.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#include "automation/engine.h"
+#include "automation/schedule.h"
+#include "standalone/sqlite_db.h"
+#include "test/unit/torture.h"
+
+#define T0 INT64_C(1782907200000000) /* 2026-07-01T12:00:00Z */
+
+typedef struct fixture
+{
+	char folder[64];
+	pid_t agent_pid;
+	char agent_url[100], agent_key[100];
+	aut_settings settings;
+	aut_clock_manual clock;
+	aut_loop *loop;
+	aut_http_client *http;
+	aut_db *db;
+	aut_turn turn;
+	aut_backend *backend;
+	aut_engine *engine;
+	int port;
+} fixture;
+
+/* ---- the agent ----------------------------------------------------------------------------- */
+
+static void
+agent_start(fixture *f, const char *const *extra)
+{
+	const char *argv[24] = {AUT_TEST_PROGRAM, "agent", "--data", f->folder, "--port", NULL, "--ready-fd",
+							NULL, "--key", "secret"};
+	char port[12], fd_text[12];
+	size_t n = 10;
+	int ready[2];
+	assert_int_equal(pipe(ready), 0);
+	snprintf(port, sizeof port, "%d", f->port);
+	snprintf(fd_text, sizeof fd_text, "%d", ready[1]);
+	argv[5] = port;
+	argv[7] = fd_text;
+	for (size_t i = 0; extra != NULL && extra[i] != NULL && n < 22; i++)
+		argv[n++] = extra[i];
+	argv[n] = NULL;
+	f->agent_pid = fork();
+	assert_true(f->agent_pid >= 0);
+	if (f->agent_pid == 0)
+	{
+		close(ready[0]);
+		/* execv's array is not written to */
+		union
+		{
+			const char **in;
+			char *const *out;
+		} args = {argv};
+		execv(argv[0], args.out);
+		_exit(127);
+	}
+	close(ready[1]);
+	struct pollfd p = {ready[0], POLLIN, 0};
+	char byte;
+	if (poll(&p, 1, 20000) != 1 || read(ready[0], &byte, 1) != 1)
+		fail_msg("the agent did not start");
+	close(ready[0]);
+
+	char path[128], text[2048];
+	snprintf(path, sizeof path, "%s/agent.json", f->folder);
+	int fd = open(path, O_RDONLY);
+	ssize_t len = read(fd, text, sizeof text);
+	close(fd);
+	assert_true(len > 0);
+	json_t *root = NULL;
+	assert_int_equal(aut_json_parse(text, (size_t) len, &root, NULL), AUT_OK);
+	snprintf(f->agent_url, sizeof f->agent_url, "%s", aut_json_string(root, "url"));
+	snprintf(f->agent_key, sizeof f->agent_key, "%s", aut_json_string(root, "key"));
+	const char *colon = strrchr(f->agent_url, ':');
+	f->port = (int) strtol(colon + 1, NULL, 10);
+	json_decref(root);
+}
+
+static void
+agent_stop(fixture *f)
+{
+	if (f->agent_pid <= 0)
+		return;
+	kill(f->agent_pid, SIGKILL);
+	waitpid(f->agent_pid, NULL, 0);
+	f->agent_pid = 0;
+}
+
+/* ---- the engine ---------------------------------------------------------------------------- */
+
+static void
+engine_start(fixture *f)
+{
+	aut_error err = AUT_ERROR_INIT;
+	aut_engine_options options = {.loop = f->loop,
+								  .turn = &f->turn,
+								  .http = f->http,
+								  .backend = f->backend,
+								  .settings = &f->settings,
+								  .clock = &f->clock.clock,
+								  .worker = "test",
+								  .pid = getpid(),
+								  .api_url = "",
+								  .take_over = true};
+	if (aut_engine_new(&options, &f->engine, &err) != AUT_OK)
+		fail_msg("%s", err.message);
+}
+
+static void
+backend_start(fixture *f)
+{
+	char work[100];
+	snprintf(work, sizeof work, "%s/work", f->folder);
+	assert_int_equal(aut_backend_agent_server_new(f->loop, f->agent_url, f->agent_key, "", work,
+												  &f->backend, NULL),
+					 AUT_OK);
+}
+
+/* As a crash would leave it: nothing is told to anybody. */
+static void
+engine_crash(fixture *f)
+{
+	aut_turn_cancel(&f->turn);
+	aut_engine_free(f->engine);
+	f->engine = NULL;
+}
+
+static int
+begin(void **state, const char *const *agent_flags)
+{
+	fixture *f = calloc(1, sizeof *f);
+	snprintf(f->folder, sizeof f->folder, "/tmp/aut-engine-XXXXXX");
+	assert_non_null(mkdtemp(f->folder));
+	agent_start(f, agent_flags);
+	assert_int_equal(aut_settings_init(&f->settings, NULL), AUT_OK);
+	aut_clock_manual_init(&f->clock, T0);
+	aut_error err = AUT_ERROR_INIT;
+	char path[128];
+	snprintf(path, sizeof path, "%s/automation.db", f->folder);
+	aut_sqlite_options sqlite = AUT_SQLITE_OPTIONS_INIT;
+	sqlite.durability = AUT_SQLITE_NORMAL;
+	if (aut_sqlite_open(path, &sqlite, &f->db, &err) != AUT_OK)
+		fail_msg("%s", err.message);
+	aut_turn_init(&f->turn, f->db);
+	assert_int_equal(aut_loop_new(&f->loop, NULL), AUT_OK);
+	aut_http_client_options http = AUT_HTTP_CLIENT_OPTIONS_INIT;
+	assert_int_equal(aut_http_client_new(f->loop, &http, &f->http, NULL), AUT_OK);
+	backend_start(f);
+	engine_start(f);
+	*state = f;
+	return 0;
+}
+
+static int
+setup(void **state)
+{
+	return begin(state, NULL);
+}
+
+static int
+setup_stub(void **state)
+{
+	static const char *const FLAGS[] = {"--stub", "--stub-no-callback", NULL};
+	return begin(state, FLAGS);
+}
+
+static int
+teardown(void **state)
+{
+	fixture *f = *state;
+	if (f->engine != NULL)
+		engine_crash(f);
+	aut_http_client_free(f->http);
+	aut_backend_free(f->backend);
+	aut_loop_free(f->loop);
+	aut_db_close(f->db);
+	aut_settings_done(&f->settings);
+	agent_stop(f);
+	aut_tz_cache_clear();
+	char command[200];
+	snprintf(command, sizeof command, "rm -rf %s", f->folder);
+	int rc = system(command);
+	free(f);
+	return rc;
+}
+
+static double
+seconds(void)
+{
+	struct timespec ts;
+	clock_gettime(CLOCK_MONOTONIC, &ts);
+	return (double) ts.tv_sec + (double) ts.tv_nsec / 1e9;
+}
+
+/* Let the engine run until the predicate holds; fails after 20 s of real time. */
+static void
+await(fixture *f, bool (*holds)(fixture *, const aut_uuid *), const aut_uuid *run_id, const char *what)
+{
+	double end = seconds() + 20;
+	while (!holds(f, run_id))
+	{
+		if (seconds() > end)
+			fail_msg("waited in vain for: %s", what);
+		aut_loop_wait(f->loop, 2);
+		aut_clock_manual_advance(&f->clock, 20 * AUT_US_PER_MS);
+	}
+}
+
+static aut_run_list
+run_of(fixture *f, const aut_uuid *run_id)
+{
+	aut_run_list list;
+	aut_error err = AUT_ERROR_INIT;
+	aut_status status = aut_store_run_get(f->db, run_id, &list, &err);
+	if (status == AUT_ENOMEM) /* the one failing allocation met this question */
+		status = aut_store_run_get(f->db, run_id, &list, &err);
+	if (status != AUT_OK)
+		fail_msg("%s", err.message);
+	return list;
+}
+
+static bool
+has_ended(fixture *f, const aut_uuid *run_id)
+{
+	aut_run_list list = run_of(f, run_id);
+	bool ended = aut_run_status_terminal(list.items[0].status);
+	aut_run_list_done(&list);
+	return ended;
+}
+
+static bool
+is_clean(fixture *f, const aut_uuid *run_id)
+{
+	aut_run_list list = run_of(f, run_id);
+	bool clean =
+		aut_run_status_terminal(list.items[0].status) && list.items[0].cleanup_at == AUT_TIME_NONE;
+	aut_run_list_done(&list);
+	return clean;
+}
+
+static bool
+has_output(fixture *f, const aut_uuid *run_id)
+{
+	aut_run_list list = run_of(f, run_id);
+	bool some = list.items[0].output_bytes > 0;
+	aut_run_list_done(&list);
+	return some;
+}
+
+static bool
+is_started(fixture *f, const aut_uuid *run_id)
+{
+	aut_run_list list = run_of(f, run_id);
+	bool started = list.items[0].bash_command_id != NULL;
+	aut_run_list_done(&list);
+	return started;
+}
+
+/* An automation with one script; schedule NULL: by hand. */
+static aut_uuid
+create(fixture *f, const char *script, const char *schedule, int timeout_s)
+{
+	aut_error err = AUT_ERROR_INIT;
+	void *data = NULL;
+	size_t len = 0;
+	aut_call call;
+	json_t *upload = NULL, *made = NULL;
+	aut_call_init(&call, f->db, &f->settings, aut_identity_local(), f->clock.now_us);
+	assert_int_equal(aut_tarball_from_script("main.sh", script, strlen(script), &data, &len, NULL),
+					 AUT_OK);
+	if (aut_service_upload_create(&call, "test", NULL, data, len, false, &upload, &err) != AUT_OK)
+		fail_msg("%s", err.message);
+	json_t *trigger = schedule != NULL
+						  ? json_pack("{s:s,s:s}", "type", "cron", "schedule", schedule)
+						  : json_pack("{s:s,s:s,s:[]}", "type", "event", "source", "manual", "on");
+	json_t *body = json_pack("{s:s,s:s,s:s,s:i,s:o}", "name", "test", "entrypoint", "./main.sh",
+							 "tarball_path", aut_json_string(upload, "tarball_path"), "timeout",
+							 timeout_s, "trigger", trigger);
+	bool existing = false;
+	if (aut_service_automation_create(&call, body, &made, &existing, &err) != AUT_OK)
+		fail_msg("%s", err.message);
+	aut_uuid id;
+	const char *text = aut_json_string(made, "id");
+	assert_true(aut_uuid_parse(text, strlen(text), &id));
+	json_decref(body);
+	json_decref(made);
+	json_decref(upload);
+	aut_free(data);
+	aut_engine_wake(f->engine, call.effects);
+	aut_call_done(&call);
+	return id;
+}
+
+static aut_uuid
+trigger(fixture *f, const aut_uuid *automation_id)
+{
+	aut_error err = AUT_ERROR_INIT;
+	aut_call call;
+	json_t *made = NULL;
+	aut_call_init(&call, f->db, &f->settings, aut_identity_local(), f->clock.now_us);
+	if (aut_service_trigger(&call, automation_id, NULL, &made, &err) != AUT_OK)
+		fail_msg("%s", err.message);
+	aut_uuid id;
+	const char *text = aut_json_string(made, "id");
+	assert_true(aut_uuid_parse(text, strlen(text), &id));
+	json_decref(made);
+	if (f->engine != NULL)
+		aut_engine_wake(f->engine, call.effects);
+	aut_call_done(&call);
+	return id;
+}
+
+static void
+assert_ended(fixture *f, const aut_uuid *run_id, aut_run_status status, const char *in_error_detail)
+{
+	aut_run_list list = run_of(f, run_id);
+	const aut_run *run = &list.items[0];
+	const char *detail = run->error_detail != NULL ? run->error_detail : "";
+	if (run->status != status ||
+		(in_error_detail != NULL && strstr(detail, in_error_detail) == NULL))
+		fail_msg("the run is %s: %s", aut_run_status_name(run->status), detail);
+	assert_true(run->completed_at != AUT_TIME_NONE);
+	if (status == AUT_RUN_COMPLETED)
+		assert_null(run->status_detail);
+	aut_run_list_done(&list);
+}
+
+static char *
+output_of(fixture *f, const aut_uuid *run_id)
+{
+	aut_rows rows = {0};
+	assert_int_equal(aut_store_output_read(f->db, run_id, 0, 1000, &rows, NULL), AUT_OK);
+	aut_buf text;
+	aut_buf_init(&text, 16 * 1048576);
+	for (size_t i = 0; i < rows.count; i++)
+	{
+		const aut_value *data = aut_rows_at(&rows, i, 1);
+		aut_buf_append(&text, data->data, data->len);
+	}
+	aut_rows_done(&rows);
+	return aut_buf_take(&text, NULL);
+}
+
+static char *
+read_text(const char *folder, const char *name)
+{
+	char path[300];
+	snprintf(path, sizeof path, "%s/%s", folder, name);
+	FILE *file = fopen(path, "r");
+	if (file == NULL)
+		return NULL;
+	char *text = calloc(1, 4096);
+	size_t n = fread(text, 1, 4095, file);
+	text[n] = '\0';
+	fclose(file);
+	return text;
+}
+
+/* Alive, and not merely waiting to be buried by whoever adopts orphans here. */
+static bool
+is_alive(pid_t pid)
+{
+	char folder[40], *text;
+	snprintf(folder, sizeof folder, "/proc/%d", (int) pid);
+	text = read_text(folder, "stat");
+	const char *after = text != NULL ? strrchr(text, ')') : NULL;
+	bool alive = after != NULL && after[2] != 'Z' && after[2] != 'X';
+	free(text);
+	return alive;
+}
+
+static void
+assert_child_ends(fixture *f)
+{
+	char *child = read_text(f->folder, "child");
+	assert_non_null(child);
+	pid_t pid = (pid_t) strtol(child, NULL, 10);
+	free(child);
+	double end = seconds() + 10;
+	while (is_alive(pid) && seconds() < end)
+		usleep(10000);
+	assert_false(is_alive(pid));
+}
+
+/* ---- tests --------------------------------------------------------------------------------- */
+
+static void
+test_engine__run_ends_with_its_true_result(void **state)
+{
+	fixture *f = *state;
+	aut_uuid good = create(f, "#!/bin/sh\necho fine\n", NULL, 60);
+	aut_uuid bad = create(f, "#!/bin/sh\necho oh no >&2\nexit 3\n", NULL, 60);
+	aut_uuid a = trigger(f, &good), b = trigger(f, &bad);
+	await(f, is_clean, &a, "the good run to be cleaned");
+	await(f, is_clean, &b, "the bad run to be cleaned");
+	assert_ended(f, &a, AUT_RUN_COMPLETED, NULL);
+	assert_ended(f, &b, AUT_RUN_FAILED, "exit_code=3\noh no");
+	char *text = output_of(f, &a);
+	assert_string_equal(text, "fine\n");
+	aut_free(text);
+	aut_run_list list = run_of(f, &b);
+	assert_int_equal(list.items[0].exit_code, 3);
+	assert_int_equal(list.items[0].attempt, 1);
+	json_t *detail = NULL;
+	assert_int_equal(aut_json_parse(list.items[0].status_detail, strlen(list.items[0].status_detail),
+									&detail, NULL),
+					 AUT_OK);
+	assert_string_equal(aut_json_string(detail, "kind"), "execution_error");
+	assert_false(json_is_true(json_object_get(detail, "transient")));
+	json_decref(detail);
+	aut_run_list_done(&list);
+}
+
+static void
+test_engine__nothing_of_a_run_stays_on_the_agent(void **state)
+{
+	fixture *f = *state;
+	aut_uuid id = create(f, "#!/bin/sh\nsleep 600 >/dev/null 2>&1 &\necho $! >../../../child\n", NULL, 60);
+	aut_uuid run = trigger(f, &id);
+	await(f, is_clean, &run, "the run to be cleaned");
+	char run_text[AUT_UUID_TEXT_MAX], path[200];
+	aut_uuid_format(&run, run_text);
+	snprintf(path, sizeof path, "/tmp/automation-%s.1", run_text);
+	double end = seconds() + 10;
+	while (access(path, F_OK) == 0 && seconds() < end)
+		usleep(10000);
+	assert_int_equal(access(path, F_OK), -1);
+	snprintf(path, sizeof path, "%s/work/automation-runs/%s", f->folder, run_text);
+	assert_int_equal(access(path, F_OK), -1);
+	assert_child_ends(f);
+}
+
+static void
+test_engine__schedule_fires_once_a_slot_and_records_a_gap(void **state)
+{
+	fixture *f = *state;
+	aut_uuid id = create(f, "#!/bin/sh\n", "*/5 * * * *", 60);
+	aut_run_list runs;
+	aut_rows rows = {0};
+	/* twelve minutes pass: two slots, each fired at its time */
+	for (int i = 0; i < 12 * 60; i++)
+	{
+		aut_clock_manual_advance(&f->clock, AUT_US_PER_S);
+		aut_loop_wait(f->loop, 0);
+	}
+	assert_int_equal(aut_store_run_list(f->db, &id, 10, 0, &runs, NULL), AUT_OK);
+	assert_int_equal(runs.count, 2);
+	assert_int_equal(runs.items[1].scheduled_for, T0 + 300 * AUT_US_PER_S);
+	assert_int_equal(runs.items[0].scheduled_for, T0 + 600 * AUT_US_PER_S);
+	assert_true(runs.items[0].created_at - runs.items[0].scheduled_for <= AUT_US_PER_S);
+	aut_run_list_done(&runs);
+
+	/* an hour in which nobody is there: one catch-up of the latest slot, one gap for the others */
+	engine_crash(f);
+	aut_clock_manual_advance(&f->clock, 3600 * AUT_US_PER_S);
+	engine_start(f);
+	for (int i = 0; i < 5; i++)
+		aut_loop_wait(f->loop, 1);
+	assert_int_equal(aut_store_run_list(f->db, &id, 10, 0, &runs, NULL), AUT_OK);
+	assert_int_equal(runs.count, 3);
+	assert_int_equal(runs.items[0].scheduled_for, T0 + 4200 * AUT_US_PER_S);
+	aut_run_list_done(&runs);
+	static const aut_stmt GAP = {
+		"test_gap", "u", "TTl",
+		"SELECT first_missed, last_missed, missed FROM automation.gap WHERE automation_id = $1",
+		NULL, NULL};
+	aut_value params[] = {aut_v_uuid(&id)};
+	aut_error err = AUT_ERROR_INIT;
+	if (aut_db_run(f->db, &GAP, params, &rows, NULL, &err) != AUT_OK)
+		fail_msg("%s", err.message);
+	assert_int_equal(rows.count, 1);
+	assert_int_equal(aut_rows_time(&rows, 0, 0), T0 + 900 * AUT_US_PER_S);
+	assert_int_equal(aut_rows_time(&rows, 0, 1), T0 + 3900 * AUT_US_PER_S);
+	assert_int_equal(aut_rows_int(&rows, 0, 2), 11);
+	aut_rows_done(&rows);
+}
+
+static void
+test_engine__clock_set_back_fires_no_slot_twice(void **state)
+{
+	fixture *f = *state;
+	aut_uuid id = create(f, "#!/bin/sh\n", "* * * * *", 60);
+	aut_run_list runs;
+	for (int i = 0; i < 130; i++)
+	{
+		aut_clock_manual_advance(&f->clock, AUT_US_PER_S);
+		aut_loop_wait(f->loop, 0);
+	}
+	f->clock.now_us -= 100 * AUT_US_PER_S; /* the wall clock is set back; the other goes on */
+	for (int i = 0; i < 160; i++)
+	{
+		aut_clock_manual_advance(&f->clock, AUT_US_PER_S);
+		aut_loop_wait(f->loop, 0);
+	}
+	assert_int_equal(aut_store_run_list(f->db, &id, 100, 0, &runs, NULL), AUT_OK);
+	assert_int_equal(runs.count, 3); /* 12:01, 12:02, 12:03: now is 12:03:10 */
+	aut_run_list_done(&runs);
+}
+
+static void
+agent_restart(fixture *f, const char *const *flags)
+{
+	agent_stop(f);
+	agent_start(f, flags);
+	aut_backend *old = f->backend;
+	backend_start(f);
+	aut_engine_set_backend(f->engine, f->backend);
+	aut_backend_free(old);
+}
+
+static void
+test_engine__upload_is_repeated_and_given_up(void **state)
+{
+	fixture *f = *state;
+	static const char *const TWICE[] = {"--fault", "upload:503:2", NULL};
+	agent_restart(f, TWICE);
+	aut_uuid id = create(f, "#!/bin/sh\necho in the end\n", NULL, 60);
+	aut_uuid run = trigger(f, &id);
+	await(f, has_ended, &run, "the run to end in spite of two failed uploads");
+	assert_ended(f, &run, AUT_RUN_COMPLETED, NULL);
+
+	static const char *const ALWAYS[] = {"--fault", "upload:503:*", NULL};
+	agent_restart(f, ALWAYS);
+	run = trigger(f, &id);
+	await(f, is_clean, &run, "the run to be given up");
+	assert_ended(f, &run, AUT_RUN_FAILED, "upload: the agent server answered 503");
+	aut_run_list list = run_of(f, &run);
+	assert_non_null(strstr(list.items[0].status_detail, "\"server_error\""));
+	assert_non_null(strstr(list.items[0].status_detail, "\"transient\":true"));
+	aut_run_list_done(&list);
+
+	static const char *const REFUSED[] = {"--fault", "upload:400:*", NULL};
+	agent_restart(f, REFUSED);
+	run = trigger(f, &id);
+	await(f, is_clean, &run, "the run to fail at once");
+	assert_ended(f, &run, AUT_RUN_FAILED, "answered 400");
+}
+
+static void
+test_engine__lost_answer_of_a_start_runs_it_once(void **state)
+{
+	fixture *f = *state;
+	static const char *const DROP[] = {"--fault", "start:drop:1", NULL};
+	agent_restart(f, DROP);
+	aut_uuid id = create(f, "#!/bin/sh\necho once >>../../../count\nsleep 1\nexit 4\n", NULL, 60);
+	aut_uuid run = trigger(f, &id);
+	await(f, has_ended, &run, "the run to end");
+	assert_ended(f, &run, AUT_RUN_FAILED, "exit_code=4");
+	char *count = read_text(f->folder, "count");
+	assert_non_null(count);
+	assert_string_equal(count, "once\n");
+	free(count);
+}
+
+static void
+test_engine__without_downloads_events_tell(void **state)
+{
+	fixture *f = *state;
+	static const char *const OLD[] = {"--fault", "download:404:*", NULL};
+	agent_restart(f, OLD);
+	aut_uuid id = create(f, "#!/bin/sh\necho unseen\nexit 6\n", NULL, 60);
+	aut_uuid run = trigger(f, &id);
+	await(f, is_clean, &run, "the run to end by its event");
+	assert_ended(f, &run, AUT_RUN_FAILED, "exit_code=6");
+}
+
+static void
+test_engine__time_limit_is_told_as_such(void **state)
+{
+	fixture *f = *state;
+	aut_uuid id = create(f, "#!/bin/sh\necho begun\nsleep 60\n", NULL, 1);
+	aut_uuid deaf = create(f, "#!/bin/sh\ntrap '' TERM\necho deaf\nwhile :; do sleep 1; done\n", NULL, 1);
+	aut_uuid a = trigger(f, &id), b = trigger(f, &deaf);
+	await(f, has_ended, &a, "the run to be ended by its limit");
+	await(f, has_ended, &b, "the deaf run to be ended by its limit");
+	assert_ended(f, &a, AUT_RUN_FAILED, "Timed out: the run reached its time limit of 1 s\nbegun");
+	assert_ended(f, &b, AUT_RUN_FAILED, "Timed out: the run reached its time limit of 1 s\ndeaf");
+}
+
+static void
+cancel(fixture *f, const aut_uuid *run)
+{
+	aut_call call;
+	json_t *out = NULL;
+	aut_error err = AUT_ERROR_INIT;
+	aut_call_init(&call, f->db, &f->settings, aut_identity_local(), f->clock.now_us);
+	if (aut_service_run_cancel(&call, run, &out, &err) != AUT_OK)
+		fail_msg("%s", err.message);
+	json_decref(out);
+	if (f->engine != NULL)
+		aut_engine_wake(f->engine, call.effects);
+	aut_call_done(&call);
+}
+
+static const char NESTED[] = "#!/bin/sh\nsh -c 'echo $$ >../../../child; trap \"\" TERM; echo up; while :; do "
+							 "sleep 1; done' &\nwait\n";
+
+static void
+test_engine__cancel_reaches_the_whole_group(void **state)
+{
+	fixture *f = *state;
+	aut_uuid id = create(f, NESTED, NULL, 600);
+	aut_uuid run = trigger(f, &id);
+	await(f, has_output, &run, "the run to say something");
+	cancel(f, &run);
+	await(f, is_clean, &run, "the cancelled run to be cleaned");
+	assert_ended(f, &run, AUT_RUN_CANCELLED, "Cancelled by user");
+	assert_child_ends(f);
+}
+
+static void
+test_engine__cancel_works_without_a_stop_route_and_after_a_crash(void **state)
+{
+	fixture *f = *state;
+	static const char *const OLD[] = {"--fault", "stop:404:*", NULL};
+	agent_restart(f, OLD);
+	aut_uuid id = create(f, NESTED, NULL, 600);
+	aut_uuid run = trigger(f, &id);
+	await(f, has_output, &run, "the run to say something");
+	engine_crash(f);
+	cancel(f, &run); /* while no engine is there */
+	engine_start(f);
+	await(f, is_clean, &run, "the cancelled run to be cleaned");
+	assert_ended(f, &run, AUT_RUN_CANCELLED, "Cancelled by user");
+	assert_child_ends(f);
+}
+
+static void
+test_engine__run_is_found_again_after_a_crash(void **state)
+{
+	fixture *f = *state;
+	aut_uuid id = create(f, "#!/bin/sh\necho once >>../../../count\necho a\nsleep 1\necho b\nexit 5\n",
+						 NULL, 60);
+	aut_uuid run = trigger(f, &id);
+	await(f, has_output, &run, "the run to say something");
+	engine_crash(f);
+	engine_start(f);
+	await(f, is_clean, &run, "the run to be found again and end");
+	assert_ended(f, &run, AUT_RUN_FAILED, "exit_code=5");
+	char *text = output_of(f, &run);
+	assert_string_equal(text, "a\nb\n");
+	aut_free(text);
+	char *count = read_text(f->folder, "count");
+	assert_string_equal(count, "once\n");
+	free(count);
+}
+
+/* A crash after every number of rounds between the claim and the end: executed once, true result. */
+static void
+test_engine__crash_at_any_round_executes_once(void **state)
+{
+	fixture *f = *state;
+	aut_uuid id = create(f, "#!/bin/sh\necho $AUTOMATION_RUN_ID >>../../../count\nexit 5\n", NULL, 60);
+	for (int rounds = 1; rounds <= 40; rounds++)
+	{
+		aut_uuid run = trigger(f, &id);
+		for (int i = 0; i < rounds; i++)
+			aut_loop_wait(f->loop, 1);
+		engine_crash(f);
+		engine_start(f);
+		await(f, is_clean, &run, "the run to end");
+		assert_ended(f, &run, AUT_RUN_FAILED, "exit_code=5");
+		char run_text[AUT_UUID_TEXT_MAX];
+		aut_uuid_format(&run, run_text);
+		char *count = read_text(f->folder, "count");
+		assert_non_null(count);
+		char *first = strstr(count, run_text);
+		assert_non_null(first);
+		assert_null(strstr(first + 1, run_text));
+		free(count);
+		char path[128];
+		snprintf(path, sizeof path, "%s/count", f->folder);
+		assert_int_equal(unlink(path), 0);
+	}
+}
+
+static void
+test_engine__run_whose_agent_restarts_ends_with_its_true_result(void **state)
+{
+	fixture *f = *state;
+	aut_uuid id = create(f, "#!/bin/sh\necho a\nsleep 1\necho b\nexit 8\n", NULL, 600);
+	aut_uuid run = trigger(f, &id);
+	await(f, has_output, &run, "the run to say something");
+	agent_restart(f, NULL);
+	await(f, has_ended, &run, "the run to end");
+	assert_ended(f, &run, AUT_RUN_FAILED, "exit_code=8\na\nb");
+}
+
+static void
+test_engine__run_that_vanished_is_told_as_lost(void **state)
+{
+	fixture *f = *state;
+	aut_uuid id = create(f, "#!/bin/sh\necho $$ >../../../child\necho up\nsleep 600\n", NULL, 600);
+	aut_uuid run = trigger(f, &id);
+	await(f, has_output, &run, "the run to say something");
+	/* the agent dies, and with it the run's whole group, as in a restart of the machine */
+	agent_stop(f);
+	char run_text[AUT_UUID_TEXT_MAX], folder[200];
+	aut_uuid_format(&run, run_text);
+	snprintf(folder, sizeof folder, "/tmp/automation-%s.1", run_text);
+	char *group = read_text(folder, "pgid");
+	assert_non_null(group);
+	assert_int_equal(kill((pid_t) -strtol(group, NULL, 10), SIGKILL), 0);
+	free(group);
+	/* looks meet a refused connection, then the agent is back */
+	for (int i = 0; i < 300; i++)
+	{
+		aut_loop_wait(f->loop, 1);
+		aut_clock_manual_advance(&f->clock, 20 * AUT_US_PER_MS);
+	}
+	agent_start(f, NULL); /* same port */
+	await(f, is_clean, &run, "the run to be told as lost");
+	assert_ended(f, &run, AUT_RUN_FAILED, "Timed out: nothing of the run is left");
+}
+
+static void
+test_engine__agent_gone_for_good_does_not_keep_a_run_running(void **state)
+{
+	fixture *f = *state;
+	aut_uuid id = create(f, "#!/bin/sh\nsleep 600\n", NULL, 1);
+	aut_uuid run = trigger(f, &id);
+	await(f, is_started, &run, "the run to start");
+	agent_stop(f);
+	double end = seconds() + 20;
+	while (!has_ended(f, &run) && seconds() < end)
+	{
+		aut_loop_wait(f->loop, 1);
+		aut_clock_manual_advance(&f->clock, AUT_US_PER_S);
+	}
+	assert_ended(f, &run, AUT_RUN_FAILED, "Timed out: ");
+	aut_run_list list = run_of(f, &run);
+	/* hard cap: started + 300 + 1 + 600 s */
+	assert_true(list.items[0].completed_at - list.items[0].started_at >= 901 * AUT_US_PER_S);
+	assert_true(list.items[0].completed_at - list.items[0].started_at <= 1000 * AUT_US_PER_S);
+	assert_non_null(strstr(list.items[0].status_detail, "environment_unavailable"));
+	aut_run_list_done(&list);
+	/* its group, left behind by the dead agent */
+	char run_text[AUT_UUID_TEXT_MAX], folder[200], command[300];
+	aut_uuid_format(&run, run_text);
+	snprintf(folder, sizeof folder, "/tmp/automation-%s.1", run_text);
+	char *group = read_text(folder, "pgid");
+	if (group != NULL)
+		kill((pid_t) -strtol(group, NULL, 10), SIGKILL);
+	free(group);
+	snprintf(command, sizeof command, "rm -rf %s", folder);
+	assert_int_equal(system(command), 0);
+}
+
+static void
+test_engine__without_a_backend_runs_wait(void **state)
+{
+	fixture *f = *state;
+	aut_backend *none = NULL, *old = f->backend;
+	assert_int_equal(aut_backend_agent_server_new(f->loop, "", "", "", "/tmp", &none, NULL), AUT_OK);
+	f->backend = none;
+	aut_engine_set_backend(f->engine, none);
+	aut_uuid id = create(f, "#!/bin/sh\n", NULL, 60);
+	aut_uuid run = trigger(f, &id);
+	for (int i = 0; i < 50; i++)
+	{
+		aut_loop_wait(f->loop, 1);
+		aut_clock_manual_advance(&f->clock, AUT_US_PER_S);
+	}
+	aut_run_list list = run_of(f, &run);
+	assert_int_equal(list.items[0].status, AUT_RUN_PENDING);
+	aut_run_list_done(&list);
+	f->backend = old;
+	aut_engine_set_backend(f->engine, old);
+	aut_backend_free(none);
+	await(f, has_ended, &run, "the run to start when a backend came");
+	assert_ended(f, &run, AUT_RUN_COMPLETED, NULL);
+}
+
+static void
+test_engine__parallel_runs_stay_under_the_limit(void **state)
+{
+	fixture *f = *state;
+	f->settings.max_parallel_runs = 3;
+	aut_uuid id = create(f, "#!/bin/sh\n", NULL, 60);
+	aut_uuid runs[20];
+	for (size_t i = 0; i < 20; i++)
+		runs[i] = trigger(f, &id);
+	size_t most = 0;
+	double end = seconds() + 20;
+	bool all = false;
+	while (!all && seconds() < end)
+	{
+		aut_loop_wait(f->loop, 1);
+		aut_clock_manual_advance(&f->clock, 50 * AUT_US_PER_MS);
+		aut_engine_stats stats;
+		aut_engine_get_stats(f->engine, &stats);
+		most = stats.active > most ? stats.active : most;
+		all = true;
+		for (size_t i = 0; i < 20; i++)
+			all = all && has_ended(f, &runs[i]);
+	}
+	assert_true(all);
+	assert_int_equal(most, 3);
+}
+
+/*
+ * The engine without memory: the n-th allocation of a whole run fails, for every n until a run gets by.
+ * Whatever fails, the run ends (as COMPLETED, or FAILED with a reason) and nothing leaks.
+ */
+static void
+test_engine__survives_every_failing_allocation(void **state)
+{
+	fixture *f = *state;
+	static const aut_allocator failing = {torture_alloc, torture_realloc, torture_free, NULL};
+	aut_uuid id = create(f, "#!/bin/sh\n", NULL, 60);
+	size_t step = getenv("AUT_TEST_LONG") != NULL ? 1 : 3;
+	for (size_t n = 1; n < 20000; n += step)
+	{
+		aut_uuid run = trigger(f, &id);
+		engine_crash(f); /* begin with an engine of this allocator */
+		torture_state.made = torture_state.live = 0;
+		torture_state.fail_at = n;
+		torture_state.failed = false;
+		aut_allocator_set(&failing);
+		aut_engine_options options = {.loop = f->loop,
+									  .turn = &f->turn,
+									  .http = f->http,
+									  .backend = f->backend,
+									  .settings = &f->settings,
+									  .clock = &f->clock.clock,
+									  .worker = "test",
+									  .pid = getpid(),
+									  .api_url = "",
+									  .take_over = true};
+		aut_error err = AUT_ERROR_INIT;
+		while (aut_engine_new(&options, &f->engine, &err) != AUT_OK)
+			assert_int_equal(err.code, AUT_ENOMEM);
+		await(f, is_clean, &run, "the run to end without memory");
+		aut_run_list list = run_of(f, &run);
+		if (list.items[0].status == AUT_RUN_FAILED)
+			assert_non_null(list.items[0].error_detail);
+		else
+			assert_int_equal(list.items[0].status, AUT_RUN_COMPLETED);
+		aut_run_list_done(&list);
+		bool failed = torture_state.failed;
+		engine_crash(f);
+		aut_loop_wait(f->loop, 0);
+		aut_allocator_set(NULL);
+		engine_start(f);
+		if (!failed)
+		{
+			assert_true(n > 50);
+			return;
+		}
+	}
+	fail_msg("still failing");
+}
+
+int
+main(void)
+{
+	signal(SIGPIPE, SIG_IGN);
+#define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+#define STUB_TEST(name) cmocka_unit_test_setup_teardown(name, setup_stub, teardown)
+	const struct CMUnitTest tests[] = {
+		TEST(test_engine__run_ends_with_its_true_result),
+		TEST(test_engine__nothing_of_a_run_stays_on_the_agent),
+		STUB_TEST(test_engine__schedule_fires_once_a_slot_and_records_a_gap),
+		STUB_TEST(test_engine__clock_set_back_fires_no_slot_twice),
+		TEST(test_engine__upload_is_repeated_and_given_up),
+		TEST(test_engine__lost_answer_of_a_start_runs_it_once),
+		TEST(test_engine__without_downloads_events_tell),
+		TEST(test_engine__time_limit_is_told_as_such),
+		TEST(test_engine__cancel_reaches_the_whole_group),
+		TEST(test_engine__cancel_works_without_a_stop_route_and_after_a_crash),
+		TEST(test_engine__run_is_found_again_after_a_crash),
+		TEST(test_engine__crash_at_any_round_executes_once),
+		TEST(test_engine__run_whose_agent_restarts_ends_with_its_true_result),
+		TEST(test_engine__run_that_vanished_is_told_as_lost),
+		TEST(test_engine__agent_gone_for_good_does_not_keep_a_run_running),
+		STUB_TEST(test_engine__without_a_backend_runs_wait),
+		STUB_TEST(test_engine__parallel_runs_stay_under_the_limit),
+		STUB_TEST(test_engine__survives_every_failing_allocation),
+	};
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
