@@ -145,6 +145,16 @@ assert_file(fixture *f, const char *name, const char *expected)
 	free(text);
 }
 
+/* The exit file begins so; the seconds behind it depend on the machine. */
+static void
+assert_ended_with(fixture *f, const char *start)
+{
+	char *text = read_file(f->paths.state, "exit", NULL);
+	assert_non_null(text);
+	assert_int_equal(strncmp(text, start, strlen(start)), 0);
+	free(text);
+}
+
 static void
 test_command__runs_and_tells_the_truth(void **state)
 {
@@ -152,7 +162,7 @@ test_command__runs_and_tells_the_truth(void **state)
 	pack(f, "#!/bin/sh\necho one $A; echo two >&2; printf three; exit 7\n", "export A='it'\\''s'\n");
 	assert_int_equal(finish(start(f, "./main.sh")), 7);
 	assert_file(f, "out.0", "one it's\ntwo\nthree");
-	assert_file(f, "exit", "7 - 0\n");
+	assert_ended_with(f, "7 - ");
 	assert_int_equal(access(f->paths.env, F_OK), -1);
 	assert_int_equal(access(f->paths.tarball, F_OK), -1);
 	struct stat st;
@@ -168,7 +178,7 @@ test_command__second_start_of_an_attempt_is_fenced(void **state)
 	assert_int_equal(finish(start(f, "./main.sh")), 0);
 	pack(f, "#!/bin/sh\necho once >>../count\n", "");
 	assert_int_equal(finish(start(f, "./main.sh")), AUT_EXIT_FENCE);
-	assert_file(f, "exit", "0 - 0\n");
+	assert_ended_with(f, "0 - ");
 	char runs[400];
 	snprintf(runs, sizeof runs, "%s/automation-runs", f->base);
 	char *count = read_file(runs, "count", NULL);
