@@ -101,6 +101,15 @@ static const aut_stmt automation_list = {
 	.sql = "SELECT " COLUMNS FROM OF_ORG " ORDER BY a.created_at DESC, a.id DESC LIMIT $4 OFFSET $5",
 };
 
+/* From a place on.  Both columns of the index run the same way, so the row value is one range of it. */
+static const aut_stmt automation_list_after = {
+	.name = "automation_list_after",
+	.params = "uiuTul",
+	.columns = TYPES,
+	.sql = "SELECT " COLUMNS FROM OF_ORG " AND (a.created_at, a.id) < ($4, $5)"
+		   " ORDER BY a.created_at DESC, a.id DESC LIMIT $6",
+};
+
 static const aut_stmt automation_count = {
 	.name = "automation_count",
 	.params = "uiu",
@@ -118,7 +127,8 @@ static const aut_stmt automation_triggered = {
 
 const aut_stmt *const aut__automation_statements[] = {
 	&automation_insert, &automation_update, &automation_get,       &automation_by_name,
-	&automation_list,   &automation_count,  &automation_triggered, NULL,
+	&automation_list,   &automation_list_after, &automation_count, &automation_triggered,
+	NULL,
 };
 
 /* ---- reading ------------------------------------------------------------------------------- */
@@ -247,6 +257,22 @@ aut_store_automation_list(aut_db *db, const aut_uuid *org_id, aut_created_by by,
 	else
 		aut_automation_list_done(&list);
 	aut_rows_done(&total);
+	return status;
+}
+
+aut_status
+aut_store_automation_list_after(aut_db *db, const aut_uuid *org_id, aut_created_by by,
+								const aut_uuid *user_id, const aut_row_place *after, int64_t limit,
+								aut_automation_list *out, aut_error *err)
+{
+	aut_value params[] = {
+		aut_v_uuid(org_id),           aut_v_int((int64_t) by), aut_v_uuid(user_id),
+		aut_v_time(after->created_at), aut_v_uuid(&after->id),  aut_v_big(limit),
+	};
+	aut_status status = aut__check_window(limit, 0, err);
+
+	if (status == AUT_OK)
+		status = read_list(db, &automation_list_after, params, out, err);
 	return status;
 }
 

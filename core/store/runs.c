@@ -82,6 +82,15 @@ static const aut_stmt run_list = {
 		   " WHERE r.automation_id = $1 ORDER BY r.id DESC LIMIT $2 OFFSET $3",
 };
 
+/* index: run_newest_idx */
+static const aut_stmt run_list_after = {
+	.name = "run_list_after",
+	.params = "uul",
+	.columns = AUT__RUN_TYPES,
+	.sql = "SELECT " AUT__RUN_COLUMNS " FROM automation.run AS r"
+		   " WHERE r.automation_id = $1 AND r.id < $2 ORDER BY r.id DESC LIMIT $3",
+};
+
 /* Index: the primary key, backwards.  CROSS JOIN keeps SQLite from starting with the automations,
  * which would sort all their runs to show the newest few; PostgreSQL chooses by its statistics. */
 static const aut_stmt run_list_org = {
@@ -91,6 +100,15 @@ static const aut_stmt run_list_org = {
 	.sql = "SELECT " AUT__RUN_COLUMNS " FROM automation.run AS r CROSS JOIN automation.automation AS a"
 		   " WHERE a.id = r.automation_id AND a.org_id = $1 AND a.deleted_at IS NULL"
 		   " ORDER BY r.id DESC LIMIT $2 OFFSET $3",
+};
+
+static const aut_stmt run_list_org_after = {
+	.name = "run_list_org_after",
+	.params = "uul",
+	.columns = AUT__RUN_TYPES,
+	.sql = "SELECT " AUT__RUN_COLUMNS " FROM automation.run AS r CROSS JOIN automation.automation AS a"
+		   " WHERE a.id = r.automation_id AND a.org_id = $1 AND a.deleted_at IS NULL AND r.id < $2"
+		   " ORDER BY r.id DESC LIMIT $3",
 };
 
 /* index: run_status_idx */
@@ -154,6 +172,7 @@ static const aut_stmt run_skip_pending = {
 
 const aut_stmt *const aut__run_statements[] = {
 	&run_insert, &run_input_insert, &run_get,    &run_list,         &run_list_org, &run_counts,
+	&run_list_after, &run_list_org_after,
 	&run_task,   &run_phase,        &run_finish, &run_skip_pending, NULL,
 };
 
@@ -275,6 +294,33 @@ aut_store_run_list_org(aut_db *db, const aut_uuid *org_id, int64_t limit, int64_
 		return status;
 	return read_list(db, &run_list_org,
 					 (aut_value[]){aut_v_uuid(org_id), aut_v_big(limit), aut_v_big(offset)}, out, err);
+}
+
+/* Both _after lists: an owner of the runs, a place, a limit. */
+static aut_status
+list_after(aut_db *db, const aut_stmt *stmt, const aut_uuid *owner, const aut_uuid *after,
+		   int64_t limit, aut_run_list *out, aut_error *err)
+{
+	aut_value params[] = {aut_v_uuid(owner), aut_v_uuid(after), aut_v_big(limit)};
+	aut_status status = aut__check_window(limit, 0, err);
+
+	if (status == AUT_OK)
+		status = read_list(db, stmt, params, out, err);
+	return status;
+}
+
+aut_status
+aut_store_run_list_after(aut_db *db, const aut_uuid *automation_id, const aut_uuid *after,
+						 int64_t limit, aut_run_list *out, aut_error *err)
+{
+	return list_after(db, &run_list_after, automation_id, after, limit, out, err);
+}
+
+aut_status
+aut_store_run_list_org_after(aut_db *db, const aut_uuid *org_id, const aut_uuid *after,
+							 int64_t limit, aut_run_list *out, aut_error *err)
+{
+	return list_after(db, &run_list_org_after, org_id, after, limit, out, err);
 }
 
 aut_status

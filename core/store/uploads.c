@@ -54,6 +54,14 @@ static const aut_stmt upload_list = {
 	.sql = "SELECT " COLUMNS OF_USER " ORDER BY created_at DESC, id DESC LIMIT $4 OFFSET $5",
 };
 
+static const aut_stmt upload_list_after = {
+	.name = "upload_list_after",
+	.params = "uutTul",
+	.columns = TYPES,
+	.sql = "SELECT " COLUMNS OF_USER " AND (created_at, id) < ($4, $5)"
+		   " ORDER BY created_at DESC, id DESC LIMIT $6",
+};
+
 static const aut_stmt upload_count = {
 	.name = "upload_count",
 	.params = "uut",
@@ -78,8 +86,8 @@ static const aut_stmt upload_data_delete = {
 
 const aut_stmt *const aut__upload_statements[] = {
 	&upload_insert, &upload_data_insert, &upload_get,    &upload_data_get,
-	&upload_list,   &upload_count,       &upload_delete, &upload_data_delete,
-	NULL,
+	&upload_list,   &upload_list_after,  &upload_count,  &upload_delete,
+	&upload_data_delete, NULL,
 };
 
 void
@@ -217,6 +225,22 @@ aut_store_upload_list(aut_db *db, const aut_uuid *org_id, const aut_uuid *user_i
 	else
 		aut_upload_list_done(&list);
 	aut_rows_done(&total);
+	return status;
+}
+
+aut_status
+aut_store_upload_list_after(aut_db *db, const aut_uuid *org_id, const aut_uuid *user_id,
+							const char *state, const aut_row_place *after, int64_t limit,
+							aut_upload_list *out, aut_error *err)
+{
+	aut_value params[] = {
+		aut_v_uuid(org_id),            aut_v_uuid(user_id),    aut_v_text(state),
+		aut_v_time(after->created_at), aut_v_uuid(&after->id), aut_v_big(limit),
+	};
+	aut_status status = aut__check_window(limit, 0, err);
+
+	if (status == AUT_OK)
+		status = read_list(db, &upload_list_after, params, out, err);
 	return status;
 }
 

@@ -106,12 +106,16 @@ typedef struct aut_run_new
  * ON CONFLICT DO NOTHING). */
 aut_status aut_store_run_insert(aut_db *db, const aut_run_new *run, aut_error *err);
 aut_status aut_store_run_get(aut_db *db, const aut_uuid *id, aut_run_list *out, aut_error *err); /* ENOTFOUND */
-/* Newest first. */
+/* Newest first.  The _after forms give what comes after a place in that order: as fast at any depth. */
 aut_status aut_store_run_list(aut_db *db, const aut_uuid *automation_id, int64_t limit, int64_t offset,
 							  aut_run_list *out, aut_error *err);
+aut_status aut_store_run_list_after(aut_db *db, const aut_uuid *automation_id, const aut_uuid *after,
+									int64_t limit, aut_run_list *out, aut_error *err);
 /* Newest first over all automations of an org that are not deleted. */
 aut_status aut_store_run_list_org(aut_db *db, const aut_uuid *org_id, int64_t limit, int64_t offset,
 								  aut_run_list *out, aut_error *err);
+aut_status aut_store_run_list_org_after(aut_db *db, const aut_uuid *org_id, const aut_uuid *after,
+										int64_t limit, aut_run_list *out, aut_error *err);
 aut_status aut_store_run_counts(aut_db *db, const aut_uuid *automation_id,
 								int64_t out_counts[AUT_RUN_STATUS_COUNT], aut_error *err);
 
@@ -213,6 +217,13 @@ aut_status aut_store_output_read(aut_db *db, const aut_uuid *run_id, int64_t aft
 
 /* ---- automations --------------------------------------------------------------------------- */
 
+/* Where a row stands in a list that is ordered by created_at and id. */
+typedef struct aut_row_place
+{
+	int64_t created_at;
+	aut_uuid id;
+} aut_row_place;
+
 typedef struct aut_automation
 {
 	aut_uuid id, org_id, user_id;
@@ -262,6 +273,10 @@ typedef enum aut_created_by
 aut_status aut_store_automation_list(aut_db *db, const aut_uuid *org_id, aut_created_by by,
 									 const aut_uuid *user_id, int64_t limit, int64_t offset,
 									 aut_automation_list *out, int64_t *out_total, aut_error *err);
+/* The same order, what comes after a place. */
+aut_status aut_store_automation_list_after(aut_db *db, const aut_uuid *org_id, aut_created_by by,
+										   const aut_uuid *user_id, const aut_row_place *after,
+										   int64_t limit, aut_automation_list *out, aut_error *err);
 aut_status aut_store_automation_triggered(aut_db *db, const aut_uuid *id, int64_t at, aut_error *err);
 
 /* ---- schedule ------------------------------------------------------------------------------ */
@@ -324,6 +339,9 @@ aut_status aut_store_upload_data(aut_db *db, const aut_uuid *id, aut_rows *out, 
 aut_status aut_store_upload_list(aut_db *db, const aut_uuid *org_id, const aut_uuid *user_id,
 								 const char *status /* NULL: all */, int64_t limit, int64_t offset,
 								 aut_upload_list *out, int64_t *out_total, aut_error *err);
+aut_status aut_store_upload_list_after(aut_db *db, const aut_uuid *org_id, const aut_uuid *user_id,
+									   const char *status /* NULL: all */, const aut_row_place *after,
+									   int64_t limit, aut_upload_list *out, aut_error *err);
 aut_status aut_store_upload_delete(aut_db *db, const aut_uuid *id, int64_t now, aut_error *err);
 
 /* ---- workers ------------------------------------------------------------------------------- */

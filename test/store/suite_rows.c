@@ -108,6 +108,37 @@ automation_update_replaces_and_soft_deletes(suite *s)
 	aut_automation_list_done(&list);
 }
 
+/* Page by page behind the last row: every one once, as the whole list has them. */
+static void
+automation_list_after_meets_each_once(suite *s)
+{
+	aut_automation_list whole = {0}, page = {0};
+
+	for (int i = 0; i < 6; i++)
+	{
+		aut_automation a = suite_automation(s, "a");
+
+		/* all but two share one time: then the id decides */
+		a.created_at = SUITE_NOW + (i < 2 ? i : 2) * SECOND;
+		EXPECT_OK(aut_store_automation_insert(s->db, &a, &s->error));
+	}
+	EXPECT_OK(aut_store_automation_list(s->db, &s->org, AUT_CREATED_BY_ANY, &s->user, 10, 0, &whole,
+										NULL, &s->error));
+	EXPECT_INT(6, (int64_t) whole.count);
+	for (size_t at = 1; at <= whole.count; at++)
+	{
+		aut_row_place after = {whole.items[at - 1].created_at, whole.items[at - 1].id};
+
+		EXPECT_OK(aut_store_automation_list_after(s->db, &s->org, AUT_CREATED_BY_ME, &s->user, &after,
+												  2, &page, &s->error));
+		EXPECT_INT((int64_t) (whole.count - at < 2 ? whole.count - at : 2), (int64_t) page.count);
+		for (size_t i = 0; i < page.count && at + i < whole.count; i++)
+			EXPECT_ID(whole.items[at + i].id, page.items[i].id);
+		aut_automation_list_done(&page);
+	}
+	aut_automation_list_done(&whole);
+}
+
 static void
 automation_list_pages_newest_first(suite *s)
 {
@@ -465,6 +496,16 @@ uploads_keep_their_bytes_until_deleted(suite *s)
 		EXPECT_ID(s->user, list.items[1].user_id);
 	}
 	aut_upload_list_done(&list);
+	EXPECT_OK(aut_store_upload_list_after(s->db, &s->org, &s->user, NULL,
+										  &(aut_row_place){failed.created_at, failed.id}, 10, &list,
+										  &s->error));
+	EXPECT_ID(upload.id, list.count == 1 ? list.items[0].id : AUT_UUID_NIL);
+	aut_upload_list_done(&list);
+	EXPECT_OK(aut_store_upload_list_after(s->db, &s->org, &s->user, "FAILED",
+										  &(aut_row_place){failed.created_at, failed.id}, 10, &list,
+										  &s->error));
+	EXPECT_INT(0, (int64_t) list.count);
+	aut_upload_list_done(&list);
 	EXPECT_OK(aut_store_upload_list(s->db, &s->org, &s->user, "COMPLETED", 10, 0, &list, &total,
 									&s->error));
 	EXPECT_INT(1, total);
@@ -519,6 +560,7 @@ const suite_test suite_rows_tests[] = {
 	TEST(automation_comes_back_whole),
 	TEST(automation_update_replaces_and_soft_deletes),
 	TEST(automation_list_pages_newest_first),
+	TEST(automation_list_after_meets_each_once),
 	TEST(automation_names_may_repeat),
 	TEST(last_triggered_is_the_later_of_hand_and_clock),
 	TEST(due_schedules_come_earliest_first),

@@ -111,6 +111,20 @@ run_lists_are_newest_first(suite *s)
 	for (size_t i = 0; i < list.count; i++)
 		EXPECT_ID(ids[4 - i], list.items[i].id);
 	aut_run_list_done(&list);
+
+	EXPECT_OK(aut_store_run_list_after(s->db, &a, &ids[3], 1, &list, &s->error));
+	EXPECT_ID(ids[2], list.count == 1 ? list.items[0].id : AUT_UUID_NIL);
+	aut_run_list_done(&list);
+	EXPECT_OK(aut_store_run_list_after(s->db, &a, &ids[0], 10, &list, &s->error));
+	EXPECT_INT(0, (int64_t) list.count);
+	aut_run_list_done(&list);
+	EXPECT_OK(aut_store_run_list_org_after(s->db, &s->org, &ids[5], 10, &list, &s->error));
+	EXPECT_INT(5, (int64_t) list.count);
+	for (size_t i = 0; i < list.count; i++)
+		EXPECT_ID(ids[4 - i], list.items[i].id);
+	aut_run_list_done(&list);
+	EXPECT_STATUS(AUT_EINVAL,
+				  aut_store_run_list_after(s->db, &a, &ids[3], -1, &list, &s->error));
 }
 
 static void

@@ -236,6 +236,8 @@ test_store__hot_statements_use_their_index(void **state)
 		{"run_adopt", "run_held_idx"},
 		{"run_list", "run_newest_idx"},
 		{"run_list_org", "autoindex_run_1"},
+		{"run_list_after", "run_newest_idx (automation_id=? AND id<?)"},
+		{"run_list_org_after", "autoindex_run_1 (id<?)"},
 		{"run_counts", "run_status_idx"},
 		{"run_skip_pending", "run_status_idx"},
 		{"run_cleanup_due", "run_cleanup_idx"},
@@ -248,13 +250,15 @@ test_store__hot_statements_use_their_index(void **state)
 		{"schedule_advance", "PRIMARY KEY"},
 		{"automation_get", "autoindex_automation_1"},
 		{"automation_list", "automation_org_created_idx"},
+		{"automation_list_after", "automation_org_created_idx (org_id=? AND (created_at,id)<(?,?))"},
 		{"automation_count", "automation_org_"},
 		{"automation_by_name", "automation_org_name_idx"},
 		{"upload_list", "upload_newest_idx"},
+		{"upload_list_after", "upload_newest_idx (org_id=? AND user_id=? AND created_at<?)"},
 		{"output_read", "autoindex_run_output_1"},
 		{"output_trim", "autoindex_run_output_1"},
 	};
-	static const char *const may_sort[] = {"upload_list", "run_cleanup_due"};
+	static const char *const may_sort[] = {"upload_list", "upload_list_after", "run_cleanup_due"};
 	char plan[2048];
 
 	(void) state;
