@@ -74,6 +74,8 @@ static const char *const OTHER_NAMES[] = {
 	"STREAMS_ENABLED", "SLACK_APPS",
 	/* where core/schedule reads time zones */
 	"TZDIR",
+	/* the command line's: which daemon it talks to, with which key */
+	"URL", "API_KEY",
 	/* told to runs: a daemon may be started from within one */
 	"ID", "NAME", "RUN_ID", "ORG_ID", "USER_ID", "TRIGGER_SOURCE", "RUN_TRIGGER_SOURCE",
 	"TRIGGER_TYPE", "CALLBACK_URL", "PHASE_URL", "API_URL", "EVENT_PAYLOAD", "MODEL",
