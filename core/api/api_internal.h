@@ -58,7 +58,7 @@ enum
 	AUT_ROUTE_AUTH = 1,     /* needs an identity with view_automations */
 	AUT_ROUTE_ADDITION = 2, /* ours, not of the contract */
 	AUT_ROUTE_ROOT = 4,     /* also without the prefix */
-	AUT_ROUTE_PAGE = 8,     /* takes limit and offset */
+	AUT_ROUTE_PAGE = 8,     /* takes limit and offset, or a cursor */
 	AUT_ROUTE_NEWS = 16     /* changes the run it names: its followers want to know */
 };
 
@@ -112,6 +112,7 @@ struct aut_api_request
 	/* read before the unit */
 	aut_uuid id;
 	int64_t limit, offset, after;
+	const char *cursor; /* NULL: by offset */
 	json_t *body;
 	json_t *problems;
 	const char *text[3]; /* of the route */

@@ -66,7 +66,8 @@ list_by_name(aut_api_request *request, aut_db *db, aut_error *err)
 		ok = json_array_append_new(items, aut_automation_json(&list.items[i])) == 0;
 	out = json_object();
 	ok = ok && aut_json_set(out, "automations", json_incref(items)) &&
-		 aut_json_set(out, "total", json_integer((json_int_t) list.count));
+		 aut_json_set(out, "total", json_integer((json_int_t) list.count)) &&
+		 aut_json_set(out, "next_cursor", json_null());
 	if (!ok)
 	{
 		status = aut_fail(err, AUT_ENOMEM, "out of memory");
@@ -86,6 +87,9 @@ aut__api_automation_list(aut_api_request *request, aut_db *db, aut_error *err)
 {
 	if (request->text[0] != NULL)
 		return list_by_name(request, db, err);
+	if (request->cursor != NULL)
+		return aut_service_automation_list_from(&request->call, request->created_by, request->limit,
+												request->cursor, &request->result, err);
 	return aut_service_automation_list(&request->call, request->created_by, request->limit,
 									   request->offset, &request->result, err);
 }

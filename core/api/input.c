@@ -289,6 +289,12 @@ aut__api_read_page(aut_api_request *request, aut_error *err)
 	status = aut__api_query_int(request, "limit", 1, AUT_API_LIMIT_MAX, &request->limit, err);
 	if (status == AUT_OK)
 		status = aut__api_query_int(request, "offset", 0, INT64_MAX, &request->offset, err);
+	if (status == AUT_OK)
+		status = aut__api_keep(request, aut__api_query(request, "cursor"), &request->cursor, err);
+	if (status == AUT_OK && request->cursor != NULL && request->offset > 0)
+		status = aut__api_problem(request, "value_error", "query", "cursor",
+								  "Value error, cursor and offset exclude each other",
+								  aut_json_text_or_null(request->cursor), NULL, err);
 	return status;
 }
 

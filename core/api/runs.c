@@ -123,6 +123,9 @@ aut_status
 aut__api_run_list(aut_api_request *request, aut_db *db, aut_error *err)
 {
 	(void) db;
+	if (request->cursor != NULL)
+		return aut_service_run_list_from(&request->call, &request->id, request->limit,
+										 request->cursor, &request->result, err);
 	return aut_service_run_list(&request->call, &request->id, request->limit, request->offset,
 								&request->result, err);
 }
@@ -131,6 +134,9 @@ aut_status
 aut__api_run_list_all(aut_api_request *request, aut_db *db, aut_error *err)
 {
 	(void) db;
+	if (request->cursor != NULL)
+		return aut_service_run_list_all_from(&request->call, request->limit, request->cursor,
+											 &request->result, err);
 	return aut_service_run_list_all(&request->call, request->limit, request->offset,
 									&request->result, err);
 }

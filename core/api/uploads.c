@@ -101,6 +101,9 @@ aut_status
 aut__api_upload_list(aut_api_request *request, aut_db *db, aut_error *err)
 {
 	(void) db;
+	if (request->cursor != NULL)
+		return aut_service_upload_list_from(&request->call, request->text[0], request->limit,
+											request->cursor, &request->result, err);
 	return aut_service_upload_list(&request->call, request->text[0], request->limit,
 								   request->offset, &request->result, err);
 }

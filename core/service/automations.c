@@ -70,37 +70,72 @@ aut_service_automation_get(aut_call *call, const aut_uuid *id, json_t **out, aut
 	return status;
 }
 
+/* Up to limit of the rows; total below 0: not counted. */
 static json_t *
-list_json(const aut_automation_list *list, int64_t total)
+list_json(const aut_automation_list *list, int64_t limit, int64_t total)
 {
 	json_t *items = json_array();
-	bool good = items != NULL;
+	json_t *out = json_object();
+	size_t count = list->count > (size_t) limit ? (size_t) limit : list->count;
+	const aut_automation *last = count < list->count ? &list->items[count - 1] : NULL;
+	bool good = items != NULL && out != NULL;
 
-	for (size_t i = 0; good && i < list->count; i++)
+	for (size_t i = 0; good && i < count; i++)
 		good = json_array_append_new(items, aut_automation_json(&list->items[i])) == 0;
-	if (good)
-		return json_pack("{s:o, s:I}", "automations", items, "total", (json_int_t) total);
+	good = good && aut_json_set(out, "automations", json_incref(items)) &&
+		   aut_json_set(out, "total", total < 0 ? json_null() : json_integer(total)) &&
+		   aut_json_set(out, "next_cursor",
+						last != NULL ? aut__cursor_json('a', last->created_at, &last->id)
+									 : json_null());
 	json_decref(items);
+	if (good)
+		return out;
+	json_decref(out);
 	return NULL;
+}
+
+static aut_status
+list_page(aut_call *call, aut_created_by by, const aut__page *page, json_t **out, aut_error *err)
+{
+	const aut_identity *who = call->who;
+	int64_t more = 0;
+	aut_automation_list list = {0};
+	bool behind = page->cursor != NULL && page->cursor[0] != '\0';
+	int64_t total = -1;
+	aut_row_place after;
+	aut_status status = aut__may_view(call, err);
+
+	if (status == AUT_OK)
+		status = aut__page_check(call, page->limit, page->offset, err);
+	if (status == AUT_OK)
+		more = page->limit + AUT__PAGE_MORE;
+	if (status == AUT_OK && behind)
+		status = aut__cursor_read(call, 'a', page->cursor, &after, err);
+	if (status == AUT_OK && behind)
+		status = aut_store_automation_list_after(call->db, &who->org_id, by, &who->user_id, &after,
+												 more, &list, err);
+	else if (status == AUT_OK)
+		status = aut_store_automation_list(call->db, &who->org_id, by, &who->user_id, more,
+										   page->offset, &list,
+										   page->cursor == NULL ? &total : NULL, err);
+	if (status == AUT_OK)
+		status = aut__give(list_json(&list, page->limit, total), out, err);
+	aut_automation_list_done(&list);
+	return status;
 }
 
 aut_status
 aut_service_automation_list(aut_call *call, aut_created_by by, int64_t limit, int64_t offset,
 							json_t **out, aut_error *err)
 {
-	aut_automation_list list = {0};
-	int64_t total = 0;
-	aut_status status = aut__may_view(call, err);
+	return list_page(call, by, &(aut__page){limit, offset, NULL}, out, err);
+}
 
-	if (status == AUT_OK)
-		status = aut__page_check(call, limit, offset, err);
-	if (status == AUT_OK)
-		status = aut_store_automation_list(call->db, &call->who->org_id, by, &call->who->user_id,
-										   limit, offset, &list, &total, err);
-	if (status == AUT_OK)
-		status = aut__give(list_json(&list, total), out, err);
-	aut_automation_list_done(&list);
-	return status;
+aut_status
+aut_service_automation_list_from(aut_call *call, aut_created_by by, int64_t limit,
+								 const char *cursor, json_t **out, aut_error *err)
+{
+	return list_page(call, by, &(aut__page){limit, 0, cursor}, out, err);
 }
 
 /* As much of a name as a message shows, in whole characters. */

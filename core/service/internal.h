@@ -209,6 +209,23 @@ aut_status aut__is_owner(const aut_call *call, const aut_uuid *user_id, const au
 						 aut_error *err);
 /* limit 1..100, offset >= 0. */
 aut_status aut__page_check(aut_call *call, int64_t limit, int64_t offset, aut_error *err);
+/* A page asked for by offset (cursor NULL) or by cursor ("": from the newest row on). */
+typedef struct aut__page
+{
+	int64_t limit, offset;
+	const char *cursor;
+} aut__page;
+/* One row more than the page is read, to know whether it is the last one; it is not shown. */
+#define AUT__PAGE_MORE 1
+
+/* Opaque texts for a place in a list (cursor.c), one kind per list. */
+#define AUT__CURSOR_MAX 50 /* with the NUL */
+#define AUT__CURSOR_TIME_MAX INT64_C(253402300799999999) /* the end of the year 9999 */
+/* EINVAL with a problem when text is none of this kind. */
+aut_status aut__cursor_read(aut_call *call, char kind, const char *text, aut_row_place *out,
+							aut_error *err);
+json_t *aut__cursor_json(char kind, int64_t created_at, const aut_uuid *id);
+
 /* Ends a chain of sets: NULL is AUT_ENOMEM. */
 aut_status aut__give(json_t *take_made, json_t **out, aut_error *err);
 

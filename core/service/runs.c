@@ -111,17 +111,37 @@ aut_service_trigger(aut_call *call, const aut_uuid *automation_id,
 
 /* ---- lists ---------------------------------------------------------------------------------- */
 
-static json_t *
-list_json(const aut_run_list *list, const int64_t counts[AUT_RUN_STATUS_COUNT])
+/* How many of the rows belong to the page. */
+static size_t
+shown(const aut_run_list *list, const aut__page *page)
 {
-	json_t *items = json_array();
-	json_t *by_status = json_object();
-	json_t *out = NULL;
-	json_int_t total = 0;
-	bool good = items != NULL && by_status != NULL;
+	return list->count > (size_t) page->limit ? (size_t) page->limit : list->count;
+}
 
-	for (size_t i = 0; good && i < list->count; i++)
-		good = json_array_append_new(items, aut_run_json(&list->items[i])) == 0;
+/* Where the next page begins, or null when there is none. */
+static json_t *
+next_cursor(const aut_run_list *list, const aut__page *page)
+{
+	const aut_run *last;
+
+	if (list->count <= (size_t) page->limit)
+		return json_null();
+	last = &list->items[page->limit - 1];
+	return aut__cursor_json('r', last->created_at, &last->id);
+}
+
+/* total and status_counts of a page; a page by cursor is not counted. */
+static bool
+set_counts(json_t *out, const int64_t *counts)
+{
+	json_t *by_status;
+	json_int_t total = 0;
+	bool good;
+
+	if (counts == NULL)
+		return aut_json_set(out, "total", json_null());
+	by_status = json_object();
+	good = by_status != NULL;
 	for (int i = 0; good && i < AUT_RUN_STATUS_COUNT; i++)
 	{
 		total += counts[i];
@@ -129,36 +149,92 @@ list_json(const aut_run_list *list, const int64_t counts[AUT_RUN_STATUS_COUNT])
 			good = aut_json_set(by_status, aut_run_status_name((aut_run_status) i),
 								json_integer(counts[i]));
 	}
-	if (good)
-		out =
-			json_pack("{s:O, s:I, s:O}", "runs", items, "total", total, "status_counts", by_status);
-	json_decref(items);
+	good = good && aut_json_set(out, "total", json_integer(total)) &&
+		   aut_json_set(out, "status_counts", json_incref(by_status));
 	json_decref(by_status);
-	return out;
+	return good;
+}
+
+static json_t *
+list_json(const aut_run_list *list, const aut__page *page, const int64_t *counts)
+{
+	json_t *items = json_array();
+	json_t *out = json_object();
+	bool good = items != NULL && out != NULL;
+
+	for (size_t i = 0; good && i < shown(list, page); i++)
+		good = json_array_append_new(items, aut_run_json(&list->items[i])) == 0;
+	good = good && aut_json_set(out, "runs", json_incref(items)) && set_counts(out, counts) &&
+		   aut_json_set(out, "next_cursor", next_cursor(list, page));
+	json_decref(items);
+	if (good)
+		return out;
+	json_decref(out);
+	return NULL;
+}
+
+/* The page's rows and one more, of one automation, or (NULL) of all. */
+static aut_status
+read_page(aut_call *call, const aut_uuid *automation_id, const aut__page *page, aut_run_list *out,
+		  aut_error *err)
+{
+	const aut_uuid *org = &call->who->org_id;
+	int64_t more = page->limit + AUT__PAGE_MORE;
+	aut_row_place after;
+	aut_status status;
+
+	if (page->cursor == NULL || page->cursor[0] == '\0')
+	{
+		if (automation_id != NULL)
+			return aut_store_run_list(call->db, automation_id, more, page->offset, out, err);
+		return aut_store_run_list_org(call->db, org, more, page->offset, out, err);
+	}
+	/* ids of runs are in the order of their making: the id alone says where */
+	status = aut__cursor_read(call, 'r', page->cursor, &after, err);
+	if (status != AUT_OK)
+		return status;
+	if (automation_id != NULL)
+		return aut_store_run_list_after(call->db, automation_id, &after.id, more, out, err);
+	return aut_store_run_list_org_after(call->db, org, &after.id, more, out, err);
+}
+
+static aut_status
+list_page(aut_call *call, const aut_uuid *automation_id, const aut__page *page, json_t **out,
+		  aut_error *err)
+{
+	int64_t counts[AUT_RUN_STATUS_COUNT];
+	bool counted = page->cursor == NULL;
+	aut_automation_list owner = {0};
+	aut_run_list list = {0};
+	aut_status status = aut__may_view(call, err);
+
+	if (status == AUT_OK)
+		status = aut__page_check(call, page->limit, page->offset, err);
+	if (status == AUT_OK)
+		status = aut__automation_load(call, automation_id, &owner, err);
+	if (status == AUT_OK)
+		status = read_page(call, automation_id, page, &list, err);
+	if (status == AUT_OK && counted)
+		status = aut_store_run_counts(call->db, automation_id, counts, err);
+	if (status == AUT_OK)
+		status = aut__give(list_json(&list, page, counted ? counts : NULL), out, err);
+	aut_run_list_done(&list);
+	aut_automation_list_done(&owner);
+	return status;
 }
 
 aut_status
 aut_service_run_list(aut_call *call, const aut_uuid *automation_id, int64_t limit, int64_t offset,
 					 json_t **out, aut_error *err)
 {
-	int64_t counts[AUT_RUN_STATUS_COUNT];
-	aut_automation_list owner = {0};
-	aut_run_list list = {0};
-	aut_status status = aut__may_view(call, err);
+	return list_page(call, automation_id, &(aut__page){limit, offset, NULL}, out, err);
+}
 
-	if (status == AUT_OK)
-		status = aut__page_check(call, limit, offset, err);
-	if (status == AUT_OK)
-		status = aut__automation_load(call, automation_id, &owner, err);
-	if (status == AUT_OK)
-		status = aut_store_run_list(call->db, automation_id, limit, offset, &list, err);
-	if (status == AUT_OK)
-		status = aut_store_run_counts(call->db, automation_id, counts, err);
-	if (status == AUT_OK)
-		status = aut__give(list_json(&list, counts), out, err);
-	aut_run_list_done(&list);
-	aut_automation_list_done(&owner);
-	return status;
+aut_status
+aut_service_run_list_from(aut_call *call, const aut_uuid *automation_id, int64_t limit,
+						  const char *cursor, json_t **out, aut_error *err)
+{
+	return list_page(call, automation_id, &(aut__page){limit, 0, cursor}, out, err);
 }
 
 /* The name of a run's automation, from an earlier run of the page when it is the same one. */
@@ -189,9 +265,8 @@ automation_name(const aut_call *call, const aut_run_list *list, const json_t *it
 	return name;
 }
 
-aut_status
-aut_service_run_list_all(aut_call *call, int64_t limit, int64_t offset, json_t **out,
-						 aut_error *err)
+static aut_status
+list_all_page(aut_call *call, const aut__page *page, json_t **out, aut_error *err)
 {
 	aut_error story = AUT_ERROR_INIT;
 	aut_run_list list = {0};
@@ -199,12 +274,12 @@ aut_service_run_list_all(aut_call *call, int64_t limit, int64_t offset, json_t *
 	aut_status status = aut__may_view(call, err);
 
 	if (status == AUT_OK)
-		status = aut__page_check(call, limit, offset, err);
+		status = aut__page_check(call, page->limit, page->offset, err);
 	if (status == AUT_OK)
-		status = aut_store_run_list_org(call->db, &call->who->org_id, limit, offset, &list, err);
+		status = read_page(call, NULL, page, &list, err);
 	if (status == AUT_OK)
 		status = aut__give(json_array(), &items, err);
-	for (size_t i = 0; status == AUT_OK && i < list.count; i++)
+	for (size_t i = 0; status == AUT_OK && i < shown(&list, page); i++)
 	{
 		json_t *run = aut_run_json(&list.items[i]);
 
@@ -223,10 +298,26 @@ aut_service_run_list_all(aut_call *call, int64_t limit, int64_t offset, json_t *
 			*err = story;
 	}
 	if (status == AUT_OK)
-		status = aut__give(json_pack("{s:O}", "runs", items), out, err);
+		status = aut__give(
+			json_pack("{s:O, s:o}", "runs", items, "next_cursor", next_cursor(&list, page)), out,
+			err);
 	json_decref(items);
 	aut_run_list_done(&list);
 	return status;
+}
+
+aut_status
+aut_service_run_list_all(aut_call *call, int64_t limit, int64_t offset, json_t **out,
+						 aut_error *err)
+{
+	return list_all_page(call, &(aut__page){limit, offset, NULL}, out, err);
+}
+
+aut_status
+aut_service_run_list_all_from(aut_call *call, int64_t limit, const char *cursor, json_t **out,
+							  aut_error *err)
+{
+	return list_all_page(call, &(aut__page){limit, 0, cursor}, out, err);
 }
 
 /* ---- one run -------------------------------------------------------------------------------- */

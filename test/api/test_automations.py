@@ -174,7 +174,7 @@ def test_body__over_a_megabyte_is_413(api):
 def test_list__pages_newest_first_with_a_total(api):
     made = [api.post("/v1", json=body(name=f"page {i}")).json() for i in range(3)]
     whole = api.get("/v1", params={"limit": 100}).json()
-    assert set(whole) == {"automations", "total"}
+    assert set(whole) == {"automations", "total", "next_cursor"}
     total = whole["total"]
     first = api.get("/v1", params={"limit": 2}).json()
     second = api.get("/v1", params={"limit": 2, "offset": 2}).json()
@@ -184,7 +184,8 @@ def test_list__pages_newest_first_with_a_total(api):
     assert {m["id"] for m in made} <= set(ids)
     stamps = [a["created_at"] for a in whole["automations"]]
     assert stamps == sorted(stamps, reverse=True)
-    assert api.get("/v1", params={"offset": 10**9}).json() == {"automations": [], "total": total}
+    assert api.get("/v1", params={"offset": 10**9}).json() == {"automations": [], "total": total,
+                                                              "next_cursor": None}
 
 
 @pytest.mark.parametrize("path", ["/v1", "/v1/uploads", "/v1/all-runs",
@@ -216,7 +217,8 @@ def test_list__by_name_finds_exactly_those(api):
     found = api.get("/v1", params={"name": name}).json()
     assert {a["id"] for a in found["automations"]} == made
     assert found["total"] == 2
-    assert api.get("/v1", params={"name": name + "x"}).json() == {"automations": [], "total": 0}
+    assert api.get("/v1", params={"name": name + "x"}).json() == {"automations": [], "total": 0,
+                                                                    "next_cursor": None}
 
 
 # ---- patch ---------------------------------------------------------------------------------------

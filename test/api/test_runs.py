@@ -221,7 +221,7 @@ def test_runs__list_counts_by_status_and_pages_newest_first(api):
         api.ended(run_id)
     path = f"/v1/{automation['id']}/runs"
     whole = api.get(path).json()
-    assert set(whole) == {"runs", "total", "status_counts"}
+    assert set(whole) == {"runs", "total", "status_counts", "next_cursor"}
     assert [r["id"] for r in whole["runs"]] == ids[::-1]
     assert (whole["total"], whole["status_counts"]) == (3, {"COMPLETED": 3})
     page = api.get(path, params={"limit": 1, "offset": 1}).json()

@@ -79,7 +79,7 @@ def test_upload__that_grows_beyond_the_limit_is_kept_as_failed(api):
 def test_upload__list_filters_by_status_and_pages(api):
     made = send(api).json()
     whole = api.get("/v1/uploads", params={"status": "COMPLETED", "limit": 100}).json()
-    assert set(whole) == {"uploads", "total"}
+    assert set(whole) == {"uploads", "total", "next_cursor"}
     assert made["id"] in {u["id"] for u in whole["uploads"]}
     assert {u["status"] for u in whole["uploads"]} == {"COMPLETED"}
     assert len(api.get("/v1/uploads", params={"limit": 1}).json()["uploads"]) == 1

@@ -403,6 +403,8 @@ test_api__survives_every_failing_allocation(void **state)
 		{"GET", "/api/automation/v1/runs/" ID "/logs?after=3", "", "", 404},
 		{"GET", "/api/automation/v1/?a=b%20c", "", "", 307},
 		{"PUT", "/api/automation/v1", "", "", 405},
+		{"GET", "/api/automation/v1?cursor=", "", "", 200},
+		{"GET", "/api/automation/v1?cursor=x", "", "", 422},
 		{"GET", "/ready", "", "", 200},
 	};
 
