@@ -236,6 +236,25 @@ test_service_runs__a_failure_tells_why(void **state)
 	assert_non_null(text(f->out, "error_detail"));
 }
 
+/* In the extension runs belong to database roles, and report with the operator's key. */
+static void
+test_service_runs__the_operators_key_reports_runs_of_roles(void **state)
+{
+	fixture *f = *state;
+	json_t *phase = json_pack("{s:s}", "phase", "x");
+	aut_identity role;
+	aut_uuid id, run;
+
+	assert_ok(f, aut_identity_for_role("alice", &role, &f->err));
+	f->creator = role;
+	id = automation(f);
+	run = running(f, &id);
+	assert_ok(f, aut_service_run_phase(as(f, aut_identity_local()), &run, phase, &f->out, &f->err));
+	json_decref(phase);
+	assert_ok(f, complete(f, aut_identity_local(), &run, json_pack("{s:s}", "status", "COMPLETED")));
+	assert_run(f, &run, "COMPLETED");
+}
+
 static void
 test_service_runs__only_the_owner_reports(void **state)
 {
@@ -773,6 +792,7 @@ main(void)
 		WITH_STORE(test_service_runs__a_success_ends_the_run),
 		WITH_STORE(test_service_runs__a_failure_tells_why),
 		WITH_STORE(test_service_runs__only_the_owner_reports),
+		WITH_STORE(test_service_runs__the_operators_key_reports_runs_of_roles),
 		WITH_STORE(test_service_runs__a_run_ends_once),
 		WITH_STORE(test_service_runs__a_late_success_beats_a_guessed_timeout),
 		WITH_STORE(test_service_runs__the_first_end_of_a_template_is_recorded),
