@@ -700,6 +700,70 @@ drop(aut_job *job)
 	aut__engine_tell(engine, &run_id);
 }
 
+/* ---- runs of the host itself ------------------------------------------------------------------- */
+
+static void
+hand(aut_job *job)
+{
+	aut_local_runner *local = job->engine->options.local;
+	const aut_settings *s = job->engine->options.settings;
+	aut_error err = AUT_ERROR_INIT;
+	if (job->over)
+	{
+		aut__job_event(job, AUT_EVENT_OVER, NULL);
+		return;
+	}
+	aut_status status = local->start(local, &job->task, &err);
+	if (status != AUT_OK)
+	{
+		aut__job_event(job, status == AUT_EBUSY ? AUT_EVENT_RETRY : AUT_EVENT_FAIL, &err);
+		return;
+	}
+	/* It keeps its time limit itself; this is the deadline of one that does not. */
+	job->deadline_us = aut__engine_now(job->engine) +
+					   (job->time_limit_s + s->run_timeout_margin) * AUT_US_PER_S;
+	job->engine->stats.starts++;
+	aut__job_event(job, AUT_EVENT_DONE, NULL);
+}
+
+static void
+watch(aut_job *job)
+{
+	aut_local_runner *local = job->engine->options.local;
+	aut_error err = AUT_ERROR_INIT;
+	if (job->over)
+		aut__job_event(job, AUT_EVENT_OVER, NULL);
+	else if (!local->alive(local, &job->task))
+		/* It has written its end before; if not, this is the end. */
+		fail_event(job, AUT_EVENT_LOST, AUT_EINTERNAL,
+				   "its process ended without telling how (it was killed, could not connect, or the server "
+				   "was restarted); what it had committed before that stays");
+	else if (aut__engine_now(job->engine) < job->deadline_us)
+		aut__job_wait(job,
+					  aut__engine_mono(job->engine) + AUT_LOCAL_LOOK_MS * AUT_US_PER_MS);
+	else if (aut__verdict_timed_out(job, "the run did not end at its time limit", "timeout", &err) ==
+			 AUT_OK)
+		aut__job_event(job, AUT_EVENT_EXPIRED, NULL);
+	else
+		aut__job_event(job, AUT_EVENT_DUE, &err);
+}
+
+static void
+halt(aut_job *job)
+{
+	aut_local_runner *local = job->engine->options.local;
+	int64_t mono = aut__engine_mono(job->engine);
+	if (!local->alive(local, &job->task))
+	{
+		aut__job_event(job, AUT_EVENT_DONE, NULL);
+		return;
+	}
+	if (job->halt_mono_us == 0)
+		job->halt_mono_us = mono;
+	local->stop(local, &job->task, mono - job->halt_mono_us >= AUT_HALT_GRACE_MS * AUT_US_PER_MS);
+	aut__job_wait(job, mono + AUT_HALT_LOOK_MS * AUT_US_PER_MS);
+}
+
 /* ---- pause --------------------------------------------------------------------------------- */
 
 /* How often a step may fail for the moment; 0: for ever (the database must come back). */
@@ -731,6 +795,9 @@ tries_max(aut_step step)
 		case AUT_STEP_KEEPING:
 		case AUT_STEP_ENDING:
 		case AUT_STEP_RELEASING:
+		case AUT_STEP_HANDING:
+		case AUT_STEP_WATCHING:
+		case AUT_STEP_HALTING:
 		case AUT_STEP_GONE:
 		case AUT_STEP_COUNT:
 			break;
@@ -821,6 +888,15 @@ aut__action_run(aut_job *job, aut_action action)
 			break;
 		case AUT_ACTION_DROP:
 			drop(job);
+			break;
+		case AUT_ACTION_HAND:
+			hand(job);
+			break;
+		case AUT_ACTION_WATCH:
+			watch(job);
+			break;
+		case AUT_ACTION_HALT:
+			halt(job);
 			break;
 		case AUT_ACTION_COUNT:
 			break;

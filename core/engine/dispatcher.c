@@ -90,6 +90,7 @@ typedef struct claim_unit
 	tasks tasks;
 	int64_t limit;
 	size_t claimed;
+	bool inline_only; /* only what the host itself executes: no agent is ready */
 	int64_t next_ready_at;
 } claim_unit;
 
@@ -115,8 +116,8 @@ claim_run(aut_unit *unit, aut_db *db, aut_error *err)
 	claim->next_ready_at = AUT_TIME_NONE;
 	aut_status status = tasks_reserve(&claim->tasks, (size_t) claim->limit, err);
 	if (status == AUT_OK)
-		status = aut_store_run_claim(db, engine->options.worker, now, claim->limit, claim->tasks.ids,
-									 &claim->claimed, err);
+		status = (claim->inline_only ? aut_store_run_claim_inline : aut_store_run_claim)(
+			db, engine->options.worker, now, claim->limit, claim->tasks.ids, &claim->claimed, err);
 	if (status == AUT_OK)
 		status = tasks_load(&claim->tasks, db, claim->claimed, err);
 	for (size_t i = 0; status == AUT_OK && i < claim->tasks.count; i++)
@@ -128,7 +129,8 @@ claim_run(aut_unit *unit, aut_db *db, aut_error *err)
 										err);
 	}
 	if (status == AUT_OK && claim->claimed < (size_t) claim->limit)
-		status = aut_store_run_next_ready(db, &claim->next_ready_at, err);
+		status = (claim->inline_only ? aut_store_run_next_ready_inline : aut_store_run_next_ready)(
+			db, &claim->next_ready_at, err);
 	return status;
 }
 
@@ -286,7 +288,8 @@ mark_over(aut_job *job, const aut_run *run)
 		job->over_cancelled = run->status == AUT_RUN_CANCELLED;
 		job->over_mono_us = aut__engine_mono(engine);
 		job->looks = 0; /* it should end soon: look soon */
-		if (job->step == AUT_STEP_WAITING)
+		if (job->step == AUT_STEP_WAITING || job->step == AUT_STEP_HANDING ||
+			job->step == AUT_STEP_WATCHING)
 			aut__job_event(job, AUT_EVENT_OVER, NULL);
 	}
 	aut__engine_tell(engine, &run_id);
@@ -407,12 +410,18 @@ is_due(int64_t at, int64_t now)
 	return at != AUT_TIME_NONE && at <= now;
 }
 
+static bool
+agents_are_ready(const aut_engine *engine)
+{
+	aut_backend *backend = engine->options.backend;
+	return backend != NULL && backend->ops->ready(backend, NULL);
+}
+
 bool
 aut__dispatcher_has_room(const aut_engine *engine)
 {
-	aut_backend *backend = engine->options.backend;
-	return (int64_t) engine->jobs < engine->options.settings->max_parallel_runs && backend != NULL &&
-		   backend->ops->ready(backend, NULL);
+	return (int64_t) engine->jobs < engine->options.settings->max_parallel_runs &&
+		   (engine->options.local != NULL || agents_are_ready(engine));
 }
 
 void
@@ -432,6 +441,12 @@ aut__dispatcher_step(aut_engine *engine)
 	}
 
 	int64_t room = s->max_parallel_runs - (int64_t) engine->jobs;
+	bool agents = agents_are_ready(engine);
+	if (agents && engine->agents_missed)
+	{
+		engine->agents_missed = false;
+		engine->want_claim = true;
+	}
 	bool claim = (engine->want_claim || is_due(engine->next_ready_at, now)) && !engine->claim_busy &&
 				 aut__dispatcher_has_room(engine);
 	bool holding = engine->jobs > 0 || claim;
@@ -442,6 +457,8 @@ aut__dispatcher_step(aut_engine *engine)
 	{
 		engine->want_claim = false;
 		engine->next_ready_at = AUT_TIME_NONE;
+		engine->claim->inline_only = !agents;
+		engine->agents_missed = !agents;
 		engine->claim->limit = room < engine->claim_limit ? room : engine->claim_limit;
 		add(engine, &engine->claim->unit, &engine->claim_busy);
 	}

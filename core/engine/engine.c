@@ -211,6 +211,13 @@ aut_engine_wake(aut_engine *engine, unsigned effects)
 		aut_loop_wake(engine->options.loop);
 }
 
+void
+aut_engine_local_wake(aut_engine *engine)
+{
+	aut__jobs_local_wake(engine);
+	aut_loop_wake(engine->options.loop);
+}
+
 /* ---- followers and news -------------------------------------------------------------------- */
 
 void

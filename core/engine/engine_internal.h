@@ -28,6 +28,9 @@
 #define AUT_OVER_GRACE_MS 10000   /* for a program to end after it reported its end itself */
 #define AUT_CLEANUP_AGAIN_US (60 * AUT_US_PER_S) /* a clean-up under way is not picked again before */
 #define AUT_NOTE_EVERY_MS 30000
+#define AUT_LOCAL_LOOK_MS 1000    /* should the host's word of an end be lost */
+#define AUT_HALT_LOOK_MS 250
+#define AUT_HALT_GRACE_MS 5000    /* between asking the host to end a run and insisting */
 #define AUT_TAIL_MAX 1000         /* bytes of output quoted in error_detail */
 #define AUT_JOB_BUCKETS 4096
 
@@ -68,6 +71,9 @@ struct aut_job
 	aut_agent *agent;
 	aut_blob *blob;
 	aut_buf env; /* lives until the upload's answer */
+
+	bool local;            /* executed by the host (aut_local_runner) */
+	int64_t halt_mono_us;  /* since when it is asked to end; 0: it is not */
 
 	bool over;        /* the run ended elsewhere */
 	bool over_cancelled;
@@ -127,6 +133,7 @@ struct aut_engine
 
 	/* dispatcher */
 	bool want_claim, claim_busy;
+	bool agents_missed; /* the last claims left out what needs an agent */
 	struct claim_unit *claim;
 	int64_t next_ready_at;   /* AUT_TIME_NONE: none */
 	int64_t claim_limit;
@@ -173,7 +180,7 @@ void aut__scheduler_done(aut_engine *engine);
 
 /* dispatcher.c */
 void aut__dispatcher_step(aut_engine *engine);
-/* May a run be claimed now: a place is ready and fewer than max_parallel_runs execute. */
+/* May a run be claimed now: a place is ready (an agent, or the host itself) and fewer than max_parallel_runs execute. */
 bool aut__dispatcher_has_room(const aut_engine *engine);
 aut_status aut__dispatcher_init(aut_engine *engine, aut_error *err);
 void aut__dispatcher_done(aut_engine *engine);
@@ -185,6 +192,7 @@ aut_status aut__job_new(aut_engine *engine, aut_run_task *take_task, aut_job **o
 void aut__job_free(aut_job *job);
 /* Record an event; it is fed to the machine in the engine's step. */
 void aut__job_event(aut_job *job, aut_event event, const aut_error *error);
+void aut__jobs_local_wake(aut_engine *engine);
 void aut__jobs_run(aut_engine *engine); /* feed what is queued, wake what is due */
 /* Feed DUE (or what expired) at that time. */
 void aut__job_wait(aut_job *job, int64_t due_mono_us);

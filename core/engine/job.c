@@ -202,7 +202,7 @@ aut__job_event(aut_job *job, aut_event event, const aut_error *error)
 static bool
 is_preparing(aut_step step)
 {
-	return step == AUT_STEP_PROBING || step == AUT_STEP_LOADING || step == AUT_STEP_FETCHING ||
+	return step == AUT_STEP_HANDING || step == AUT_STEP_PROBING || step == AUT_STEP_LOADING || step == AUT_STEP_FETCHING ||
 		   step == AUT_STEP_UPLOADING || step == AUT_STEP_ENVING;
 }
 
@@ -212,6 +212,12 @@ feed(aut_job *job, aut_event event)
 	if (job->over && is_preparing(job->step) && event != AUT_EVENT_STARTED)
 		event = AUT_EVENT_OVER;
 	aut_transition to;
+	aut_local_runner *local = job->engine->options.local;
+	if (event == AUT_EVENT_BEGIN && local != NULL && local->takes(local, &job->task))
+	{
+		job->local = true;
+		event = AUT_EVENT_LOCAL;
+	}
 	/* The place of a job whose backend was replaced (an agent that came back elsewhere) is asked for
 	 * again when the job would turn to it the next time.  A start on its way there may have arrived. */
 	if (event == AUT_EVENT_DUE && job->placed && job->generation != job->engine->generation &&
@@ -272,6 +278,20 @@ aut__jobs_run(aut_engine *engine)
 			engine->looks_in_flight--;
 		}
 		feed(job, job->event); /* may free the job */
+	}
+}
+
+/* Jobs of the host's own runner look again at once. */
+void
+aut__jobs_local_wake(aut_engine *engine)
+{
+	for (size_t i = 0; i < engine->heap_count; i++)
+	{
+		aut_job *job = engine->heap[i];
+		if (job->local && !job->queued &&
+			(job->step == AUT_STEP_HANDING || job->step == AUT_STEP_WATCHING ||
+			 job->step == AUT_STEP_HALTING))
+			aut__job_event(job, AUT_EVENT_DUE, &job->event_error);
 	}
 }
 

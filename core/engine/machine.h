@@ -15,6 +15,9 @@
  *                                                                      |
  *                                   ENDING -> CLEANING -> RELEASING -> GONE
  *
+ *   NEW -> HANDING -> WATCHING -> ENDING ...   a run that the host itself executes (engine.h,
+ *                        \-> HALTING --^         aut_local_runner): it writes its own end
+ *
  * If you add a step or an event, also add its name in machine.c; the tests walk the whole table.
  */
 #ifndef AUT_MACHINE_H
@@ -44,11 +47,15 @@
 	X(ENDING)    /* its end goes to the database */                                                  \
 	X(CLEANING)  /* its files go */                                                                  \
 	X(RELEASING) /* "cleaned" goes to the database */                                                \
+	X(HANDING)   /* the host itself executes it: a place there is awaited */                         \
+	X(WATCHING)  /* the host executes it */                                                          \
+	X(HALTING)   /* the host is made to end it */                                                    \
 	X(GONE)      /* nothing left to do: the job is freed */
 
 #define AUT_EVENT_MAP(X)                                                                             \
 	X(BEGIN)   /* start executing */                                                                 \
 	X(DONE)    /* the step succeeded */                                                              \
+	X(LOCAL)   /* begin, and the host itself executes it */                                          \
 	X(FRESH)   /* placed: nothing was started yet */                                                 \
 	X(UNSURE)  /* placed: something may have been started before a crash */                          \
 	X(STARTED) /* placed or probed: the command runs, or ran */                                      \
@@ -84,7 +91,8 @@ typedef enum aut_event
 /* What an action is, so that the table stands without the jobs it moves. */
 #define AUT_ACTION_MAP(X)                                                                            \
 	X(ACQUIRE) X(PROBE) X(LOAD) X(FETCH) X(UPLOAD) X(ENV) X(START) X(RECORD) X(WAIT) X(LOOK) X(READ) \
-	X(STORE) X(VERIFY) X(DEFER) X(STOP) X(FINISH) X(CLEAN) X(RELEASE) X(PAUSE) X(DROP)
+	X(STORE) X(VERIFY) X(DEFER) X(STOP) X(FINISH) X(CLEAN) X(RELEASE) X(PAUSE) X(DROP) \
+	X(HAND) X(WATCH) X(HALT)
 
 typedef enum aut_action
 {

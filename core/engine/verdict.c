@@ -139,7 +139,7 @@ detail_now(const aut_job *job, const char *phase, const char *kind, const char *
 	return (detail){.phase = phase,
 					.kind = kind,
 					.text = text,
-					.source = "agent_server",
+					.source = job->local ? "host" : "agent_server",
 					.operation = operation,
 					.first_seen_us = now,
 					.last_seen_us = now,

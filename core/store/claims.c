@@ -39,6 +39,34 @@ static const aut_stmt run_claim = {
 			  " RETURNING id, ready_at",
 };
 
+/* The same for runs the host executes itself, where no agent is ready; what waits for one is passed over.
+ * Index: run_ready_idx */
+#define INLINE                                                                                       \
+	"SELECT r.id FROM automation.run AS r JOIN automation.automation AS a ON a.id = r.automation_id" \
+	" WHERE r.status = 'PENDING' AND r.ready_at <= $2 AND a.tarball_path = $5"                       \
+	" ORDER BY r.ready_at, r.id LIMIT $3"
+static const aut_stmt run_claim_inline = {
+	.name = "run_claim_inline",
+	.params = "tTltt",
+	.columns = "uT",
+	.postgres = "WITH picked AS MATERIALIZED (" INLINE " FOR UPDATE OF r SKIP LOCKED)"
+				" UPDATE automation.run AS r SET status = 'RUNNING', worker = $1, started_at = $2,"
+				" attempt = r.attempt + 1, current_phase = $4, status_detail = NULL"
+				" FROM picked WHERE r.id = picked.id RETURNING r.id, r.ready_at",
+	.sqlite = "UPDATE automation.run SET status = 'RUNNING', worker = $1, started_at = $2,"
+			  " attempt = attempt + 1, current_phase = $4, status_detail = NULL"
+			  " WHERE id IN (" INLINE ") RETURNING id, ready_at",
+};
+
+/* index: run_ready_idx */
+static const aut_stmt run_next_ready_inline = {
+	.name = "run_next_ready_inline",
+	.params = "t",
+	.columns = "T",
+	.sql = "SELECT r.ready_at FROM automation.run AS r JOIN automation.automation AS a ON a.id = r.automation_id"
+		   " WHERE r.status = 'PENDING' AND a.tarball_path = $1 ORDER BY r.ready_at LIMIT 1",
+};
+
 /* index: run_ready_idx */
 static const aut_stmt run_next_ready = {
 	.name = "run_next_ready",
@@ -147,7 +175,8 @@ static const aut_stmt run_cleanup_set = {
 
 const aut_stmt *const aut__claim_statements[] = {
 	&run_claim,   &run_next_ready,  &run_held,         &run_adopt,       &run_deadline, &run_started, &run_note,
-	&run_requeue, &run_cleanup_due, &run_next_cleanup, &run_cleanup_set, NULL,
+	&run_requeue, &run_cleanup_due, &run_next_cleanup, &run_cleanup_set,
+	&run_claim_inline, &run_next_ready_inline, NULL,
 };
 
 /* ---- ids ----------------------------------------------------------------------------------- */
@@ -223,6 +252,19 @@ aut_store_run_claim(aut_db *db, const char *worker, int64_t now, int64_t limit, 
 }
 
 aut_status
+aut_store_run_claim_inline(aut_db *db, const char *worker, int64_t now, int64_t limit,
+						   aut_uuid *out_ids, size_t *out_count, aut_error *err)
+{
+	aut_value params[] = {
+		aut_v_text(worker),        aut_v_time(now),
+		aut_v_big(limit),          aut_v_text(PHASE_CLAIMED),
+		aut_v_text(AUT_TARBALL_INLINE),
+	};
+
+	return run_for_ids(db, &run_claim_inline, params, limit, true, out_ids, out_count, err);
+}
+
+aut_status
 aut_store_run_held(aut_db *db, const char *worker, const aut_uuid *after, int64_t limit,
 				   aut_uuid *out_ids, size_t *out_count, aut_error *err)
 {
@@ -259,6 +301,13 @@ aut_status
 aut_store_run_next_ready(aut_db *db, int64_t *out, aut_error *err)
 {
 	return aut__run_time(db, &run_next_ready, NULL, out, err);
+}
+
+aut_status
+aut_store_run_next_ready_inline(aut_db *db, int64_t *out, aut_error *err)
+{
+	return aut__run_time(db, &run_next_ready_inline,
+						 (aut_value[]){aut_v_text(AUT_TARBALL_INLINE)}, out, err);
 }
 
 aut_status

@@ -15,12 +15,31 @@
 
 typedef struct aut_engine aut_engine;
 
+/*
+ * Runs that the host executes itself, beside agents (the extension: SQL actions), in processes of its
+ * own.  Such a run writes its own end in the database, guarded as every end is; the engine hands it
+ * over, waits, ends it when it was cancelled or is over its deadline, and judges it when it vanished
+ * without an end.  Everything is called from the engine's step, outside of transactions, and must not
+ * block.
+ */
+typedef struct aut_local_runner aut_local_runner;
+struct aut_local_runner
+{
+	bool (*takes)(aut_local_runner *self, const aut_run_task *task);
+	/* Begin, or find again what an earlier process of the engine began (then nothing is begun twice).
+	 * EBUSY: no place is free, ask again; any other failure ends the run. */
+	aut_status (*start)(aut_local_runner *self, const aut_run_task *task, aut_error *err);
+	bool (*alive)(aut_local_runner *self, const aut_run_task *task);
+	void (*stop)(aut_local_runner *self, const aut_run_task *task, bool hard);
+};
+
 typedef struct aut_engine_options
 {
 	aut_loop *loop;
 	aut_turn *turn;
 	aut_http_client *http;
 	aut_backend *backend;        /* may be replaced later: aut_engine_set_backend */
+	aut_local_runner *local;     /* or NULL; must outlive the engine */
 	const aut_settings *settings; /* read at use; must outlive the engine */
 	const aut_clock *clock;
 	const char *worker;  /* name under which runs are claimed */
@@ -42,6 +61,9 @@ void aut_engine_set_backend(aut_engine *engine, aut_backend *backend);
 
 /* Effects of a committed service call (AUT_EFFECT_…), or ~0u for "look at everything". */
 void aut_engine_wake(aut_engine *engine, unsigned effects);
+
+/* Something that the local runner executes has ended, or there is a place again. */
+void aut_engine_local_wake(aut_engine *engine);
 
 /* Somebody follows a run: look at it often while at least one follower is there. */
 void aut_engine_follow(aut_engine *engine, const aut_uuid *run_id, bool on);

@@ -128,6 +128,11 @@ aut_status aut_store_run_claim(aut_db *db, const char *worker, int64_t now, int6
 							   aut_uuid *out_ids, size_t *out_count, aut_error *err);
 /* Earliest ready_at of a PENDING run, or AUT_TIME_NONE. */
 aut_status aut_store_run_next_ready(aut_db *db, int64_t *out, aut_error *err);
+/* tarball_path of automations that the host itself executes; the same two for their runs alone. */
+#define AUT_TARBALL_INLINE "sql://inline"
+aut_status aut_store_run_claim_inline(aut_db *db, const char *worker, int64_t now, int64_t limit,
+									  aut_uuid *out_ids, size_t *out_count, aut_error *err);
+aut_status aut_store_run_next_ready_inline(aut_db *db, int64_t *out, aut_error *err);
 
 /* What the engine needs to execute one run: the run beside its automation and input. */
 typedef struct aut_run_task

@@ -157,6 +157,20 @@ test_machine__unknown_is_refused(void **state)
 	assert_string_equal(aut_step_name(AUT_STEP_COUNT), "?");
 }
 
+/* What the host executes itself never meets an agent's steps, and always comes to its end. */
+static void
+test_machine__the_hosts_own_runs(void **state)
+{
+	(void) state;
+	assert_int_equal(go(AUT_STEP_NEW, AUT_EVENT_LOCAL).action, AUT_ACTION_HAND);
+	assert_int_equal(go(AUT_STEP_HANDING, AUT_EVENT_DONE).action, AUT_ACTION_WATCH);
+	assert_int_equal(go(AUT_STEP_WATCHING, AUT_EVENT_LOST).action, AUT_ACTION_FINISH);
+	assert_int_equal(go(AUT_STEP_WATCHING, AUT_EVENT_EXPIRED).action, AUT_ACTION_HALT);
+	/* cancelled while it may have been begun already: ended before it is forgotten */
+	assert_int_equal(go(AUT_STEP_HANDING, AUT_EVENT_OVER).action, AUT_ACTION_HALT);
+	assert_int_equal(go(AUT_STEP_HALTING, AUT_EVENT_DONE).action, AUT_ACTION_FINISH);
+}
+
 int
 main(void)
 {
@@ -168,6 +182,7 @@ main(void)
 		cmocka_unit_test(test_machine__release_only_after_clean),
 		cmocka_unit_test(test_machine__pauses_are_woken),
 		cmocka_unit_test(test_machine__unknown_is_refused),
+		cmocka_unit_test(test_machine__the_hosts_own_runs),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
