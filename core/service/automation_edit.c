@@ -28,7 +28,7 @@ typedef struct edit
 	aut_automation_list before; /* as it is */
 	aut__trigger trigger;       /* as it is stored */
 	aut_automation after;       /* as it will be; borrows from all of the others */
-	char *trigger_text, *associations_text;
+	char *trigger_text, *associations_text, *off_detail;
 	char profile[AUT_UUID_TEXT_MAX];
 	bool switched_off; /* was ACTIVE and will not be */
 	bool reschedule;
@@ -42,6 +42,7 @@ edit_done(edit *e)
 	aut_automation_list_done(&e->before);
 	aut_free(e->trigger_text);
 	aut_free(e->associations_text);
+	aut_free(e->off_detail);
 }
 
 /* ---- rules, in order ------------------------------------------------------------------------ */
@@ -149,11 +150,36 @@ plugin_rule(const edit *e, aut_error *err)
 					"plugin-spec automations are not supported in this version");
 }
 
+#define NOTE_MAX 1000
+
+/* disabled_detail of one that a person switches off, with the person's words where there are any. */
+static aut_status
+switched_off_detail(edit *e, aut_error *err)
+{
+	const char *note = e->call->note;
+	json_t *detail;
+
+	e->after.disabled_detail = DETAIL_MANUAL;
+	if (note == NULL || note[0] == '\0')
+		return AUT_OK;
+	if (aut_utf8_length(note, strlen(note)) > NOTE_MAX)
+		return aut_fail(err, AUT_EINVAL, "note must have at most %d characters", NOTE_MAX);
+	detail = json_pack("{s:s, s:s, s:s}", "reason", "manual", "source", "user", "note", note);
+	if (detail != NULL)
+		e->off_detail = aut_json_text(detail, NULL);
+	json_decref(detail);
+	if (e->off_detail == NULL)
+		return aut_fail(err, AUT_ENOMEM, "out of memory for an automation");
+	e->after.disabled_detail = e->off_detail;
+	return AUT_OK;
+}
+
 static aut_status
 state_rule(edit *e, aut_error *err)
 {
 	const char *state = aut__form_state(&e->form);
 	bool was_active = strcmp(e->after.state, "ACTIVE") == 0;
+	aut_status status = AUT_OK;
 
 	if (state == NULL)
 		return AUT_OK;
@@ -169,13 +195,13 @@ state_rule(edit *e, aut_error *err)
 	{
 		e->switched_off = true;
 		e->after.disabled_reason = "manual";
-		e->after.disabled_detail = DETAIL_MANUAL;
+		status = switched_off_detail(e, err);
 		e->after.disabled_at = e->call->now_us;
 	}
 	if (strcmp(state, e->after.state) != 0)
 		e->reschedule = true;
 	e->after.state = state;
-	return AUT_OK;
+	return status;
 }
 
 /* On the merged view: a conversation that goes on needs its place to stay. */

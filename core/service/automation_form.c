@@ -84,12 +84,15 @@ path_rules(aut__problems *problems, const json_t *body, const char *name, const 
 }
 
 static void
-tarball_rules(aut__problems *problems, const json_t *body, const char *text)
+tarball_rules(aut__problems *problems, const json_t *body, bool sql, const char *text)
 {
 	static const char *const schemes[] = {"s3://", "gs://", "http://", "https://",
 										  AUT__UPLOAD_PREFIX};
 	aut__loc here = {&AUT__BODY, "tarball_path", 0};
 
+	/* the text of a SQL action is the SQL door's to keep */
+	if (sql && strcmp(text, AUT_TARBALL_INLINE) == 0)
+		return;
 	for (size_t i = 0; i < sizeof schemes / sizeof schemes[0]; i++)
 	{
 		if (strncmp(text, schemes[i], strlen(schemes[i])) == 0)
@@ -333,14 +336,14 @@ read_trigger(aut__problems *problems, const json_t *body, bool update, bool sql,
 
 static void
 read_what(aut__problems *problems, const json_t *body, const aut_settings *settings, bool update,
-		  aut__form *form)
+		  bool sql, aut__form *form)
 {
 	if (note(form, AUT__F_TARBALL,
 			 aut__read_text(
 				 problems, &AUT__BODY, body,
 				 &(aut__rule){.name = "tarball_path", .required = !update, .nullable = update},
 				 &form->tarball_path)))
-		tarball_rules(problems, body, form->tarball_path);
+		tarball_rules(problems, body, sql, form->tarball_path);
 	if (note(form, AUT__F_SETUP,
 			 aut__read_text(problems, &AUT__BODY, body,
 							&(aut__rule){.name = "setup_script_path", .nullable = true},
@@ -417,7 +420,7 @@ aut__form_create(const json_t *body, const aut_settings *settings, bool sql, aut
 	{
 		read_who(&problems, body, false, &made);
 		read_trigger(&problems, body, false, sql, &made);
-		read_what(&problems, body, settings, false, &made);
+		read_what(&problems, body, settings, false, sql, &made);
 		read_state(&problems, body, false, &made);
 		if (note(&made, AUT__F_TEMPLATE,
 				 aut__read_any(&problems, &AUT__BODY, body,
@@ -491,7 +494,7 @@ aut__form_update(const json_t *body, const aut_settings *settings, bool sql, aut
 					aut__read_any(&problems, &AUT__BODY, body,
 								  &(aut__rule){.name = "repos", .nullable = true}, &made.repos));
 		read_trigger(&problems, body, true, sql, &made);
-		read_what(&problems, body, settings, true, &made);
+		read_what(&problems, body, settings, true, sql, &made);
 		read_state(&problems, body, true, &made);
 		aut__refuse_others(&problems, &AUT__BODY, body, known);
 	}
