@@ -74,8 +74,13 @@ void aut_call_done(aut_call *call); /* drops problems */
  */
 aut_status aut_service_automation_create(aut_call *call, const json_t *body, json_t **out,
 										 bool *out_existing, aut_error *err);
+/* {automations, total, next_cursor}; next_cursor is null on the last page. */
 aut_status aut_service_automation_list(aut_call *call, aut_created_by by, int64_t limit, int64_t offset,
-									   json_t **out, aut_error *err); /* {automations, total} */
+									   json_t **out, aut_error *err);
+/* Addition, also of the other lists: from a cursor ("": from the newest on) instead of an offset.  As fast
+ * at any depth, therefore total is null.  EINVAL with a problem for a cursor of elsewhere. */
+aut_status aut_service_automation_list_from(aut_call *call, aut_created_by by, int64_t limit,
+											const char *cursor, json_t **out, aut_error *err);
 aut_status aut_service_automation_get(aut_call *call, const aut_uuid *id, json_t **out, aut_error *err);
 aut_status aut_service_automation_update(aut_call *call, const aut_uuid *id, const json_t *body,
 										 json_t **out, aut_error *err);
@@ -98,6 +103,8 @@ aut_status aut_service_upload_create(aut_call *call, const char *name, const cha
 									 aut_error *err);
 aut_status aut_service_upload_list(aut_call *call, const char *status, int64_t limit, int64_t offset,
 								   json_t **out, aut_error *err);
+aut_status aut_service_upload_list_from(aut_call *call, const char *status, int64_t limit,
+										const char *cursor, json_t **out, aut_error *err);
 aut_status aut_service_upload_get(aut_call *call, const aut_uuid *id, json_t **out, aut_error *err);
 aut_status aut_service_upload_delete(aut_call *call, const aut_uuid *id, aut_error *err);
 
@@ -126,10 +133,15 @@ aut_status aut_service_run_events(aut_call *call, const aut_uuid *automation_id,
 /* A new run of the same automation with the input of one that has ended (else ECONFLICT). */
 aut_status aut_service_run_retry(aut_call *call, const aut_uuid *run_id, json_t **out, aut_error *err);
 aut_status aut_service_run_list(aut_call *call, const aut_uuid *automation_id, int64_t limit,
-								int64_t offset, json_t **out, aut_error *err); /* {runs,total,status_counts} */
-/* Addition: the newest runs of all automations, {runs} each with automation_name. */
+								int64_t offset, json_t **out, aut_error *err); /* {runs,total,status_counts,next_cursor} */
+/* As above; without status_counts. */
+aut_status aut_service_run_list_from(aut_call *call, const aut_uuid *automation_id, int64_t limit,
+									 const char *cursor, json_t **out, aut_error *err);
+/* Addition: the newest runs of all automations, {runs, next_cursor}, each with automation_name. */
 aut_status aut_service_run_list_all(aut_call *call, int64_t limit, int64_t offset, json_t **out,
 									aut_error *err);
+aut_status aut_service_run_list_all_from(aut_call *call, int64_t limit, const char *cursor,
+										 json_t **out, aut_error *err);
 aut_status aut_service_run_get(aut_call *call, const aut_uuid *run_id, json_t **out, aut_error *err);
 /* Output at or after byte `after`: {run_id, status, after, next, total, truncated (bytes before the
  * first kept one are gone), complete (ended and nothing more to come), data (text, bad bytes and NUL as
