@@ -1,0 +1,368 @@
+#!/usr/bin/python3
+# SPDX-License-Identifier: MIT
+"""bench/bench.py: measure the engine against the stand-in agent.
+
+    make bench          all figures, into bench/RESULTS.md (about ten minutes)
+    make bench-smoke    the same programs, small, checked for sense; no time decides
+
+Every figure is taken in several rounds; each table says what it counts from and to.  Options: --smoke,
+--only NAME (latency, cron, drain, store, idle), --host daemon|extension, --rounds N, --out FILE.
+"""
+
+import argparse
+import json
+import os
+import pathlib
+import platform
+import shutil
+import sqlite3
+import subprocess
+import sys
+import tempfile
+import time
+
+sys.dont_write_bytecode = True
+from hosts import ROOT, Daemon, Extension, Setting, cpu_s, rss_mib, wait_until  # noqa: E402
+
+HOSTS = {"daemon": Daemon, "extension": Extension}
+CHECKS = {"passed": 0, "failed": 0}
+
+
+def check(what, good):
+    CHECKS["passed" if good else "failed"] += 1
+    if not good:
+        print(f"FAIL  {what}", flush=True)
+
+
+def percentile(values, share):
+    ordered = sorted(values)
+    return ordered[min(len(ordered) - 1, int(len(ordered) * share))]
+
+
+def spread(values, digits=2):
+    """median, p90, p99 and the greatest."""
+    return [f"{v:.{digits}f}" for v in (*(percentile(values, s) for s in (0.5, 0.9, 0.99)), max(values))]
+
+
+class Report:
+    def __init__(self):
+        self.lines = []
+
+    def text(self, *lines):
+        self.lines += [*lines, ""]
+        print("\n".join(lines), flush=True)
+
+    def table(self, title, head, rows):
+        self.text(f"### {title}")
+        lines = ["| " + " | ".join(head) + " |", "|" + "---|" * len(head)]
+        lines += ["| " + " | ".join(map(str, row)) + " |" for row in rows]
+        self.text(*lines)
+
+
+def load():
+    return f"{os.getloadavg()[0]:.2f}"
+
+
+# ---- a: one run on an idle engine -----------------------------------------------------------------------
+
+
+def latency(bench):
+    rows = []
+    for name, host_class in bench.hosts():
+        first, done, medians = [], [], []
+        with bench.setting(host_class) as s:
+            s.host.start(s.stub)
+            automation = s.host.create()[0]
+            for _ in range(bench.rounds):
+                asked = {}
+                for _ in range(bench.few(200, 20)):
+                    at = time.time_ns() // 1000
+                    run = s.host.trigger(automation)
+                    asked[run] = at
+                    s.stub.reported([run])
+                calls = s.stub.read()
+                here = [(calls[run]["first"] - at) / 1000 for run, at in asked.items()]
+                medians.append(percentile(here, 0.5))
+                first += here
+                if bench.smoke:
+                    check(f"{name}: first calls follow their requests", all(0 < ms < 60000 for ms in here))
+                done += asked.items()
+            wait_until(lambda: ended(s.host, len(done)))
+            runs = {run[0]: run for run in s.host.runs()}
+            whole = [(runs[run][3] - at) / 1000 for run, at in done]
+            check(f"{name}: all runs COMPLETED", all(runs[run][4] == "COMPLETED" for run, _ in done))
+        asks = "HTTP dispatch" if name == "daemon" else "SQL trigger(), autocommit"
+        rounds = f"{min(medians):.2f} to {max(medians):.2f}"
+        rows.append([f"{name}: {asks} → first agent call", len(first), *spread(first), rounds])
+        rows.append([f"{name}: {asks} → COMPLETED", len(whole), *spread(whole), ""])
+    bench.report.table(
+        f"a. One run on an idle engine, ms (load {load()})",
+        ["from → to", "runs", "median", "p90", "p99", "max", "medians of the rounds"], rows)  # fmt: skip
+    bench.report.text(
+        "From just before the request or statement is sent by this program, so its own client's time is in it. COMPLETED is the",
+        "engine's time of the callback (`completed_at`). Both hosts sync every commit to disk.")  # fmt: skip
+
+
+def ended(host, count):
+    """Are that many runs ended in the database?  (The stand-in logs a callback when it is sent.)"""
+    if host.name == "extension":
+        return int(host.sql("SELECT count(*) FROM automation.run WHERE completed_at IS NOT NULL")[0]) >= count
+    db = sqlite3.connect(f"file:{host.data / 'automation.db'}?mode=ro", uri=True)
+    try:
+        return db.execute("SELECT count(*) FROM run WHERE completed_at IS NOT NULL").fetchone()[0] >= count
+    finally:
+        db.close()
+
+
+# ---- b: schedules ------------------------------------------------------------------------------------------
+
+
+def floor(bench, count, period_ms):
+    out = subprocess.run([bench.tool("timer_floor"), str(count), str(period_ms)], capture_output=True, text=True,
+                         check=True, timeout=600).stdout  # fmt: skip
+    return [float(line) / 1000 for line in out.split()]
+
+
+def cron(bench):
+    rows = []
+    cases = [(1, 1, 2), (10, 1, 2)] if bench.smoke else [(1, 1, 20), (100, 2, 10), (1000, 5, 4)]
+    for name, host_class in bench.hosts():
+        for automations, every, slots in cases:
+            with bench.setting(host_class) as s:
+                s.host.start(s.stub)
+                s.host.create(automations, "* * * * * *" if every == 1 else f"*/{every} * * * * *")
+                begin = (time.time_ns() // 1000 // (every * 1000000) + 1) * every * 1000000
+                stop = begin + slots * every * 1000000
+                # until every automation has reported `slots` runs that were started after `begin`
+                wait_until(lambda: sum(1 for r in s.stub.read().values()
+                                       if r["first"] >= begin and "callback" in r) >= automations * slots, 120)  # fmt: skip
+                calls = s.stub.read()
+                runs = [r for r in s.host.runs() if r[1] is not None and begin <= r[1] < stop]
+            inserted = [(r[2] - r[1]) / 1000 for r in runs]
+            called = [(calls[r[0]]["first"] - r[1]) / 1000 for r in runs if r[0] in calls]
+            check(f"{name}: {automations} automations fired once a slot", len(runs) == automations * slots)
+            check(f"{name}: no fire before its slot", all(ms >= 0 for ms in inserted))
+            rows.append([name, automations, len(runs), "run inserted", *spread(inserted)])
+            rows.append([name, automations, len(called), "first agent call", *spread(called)])
+    own = floor(bench, bench.few(100, 5), 100)
+    rows.append(["timerfd alone", "", len(own), "woken", *spread(own, 3)])
+    bench.report.table(
+        f"b. Lateness of schedules, ms after the slot (load {load()})",
+        ["host", "automations in one slot", "runs", "until", "median", "p90", "p99", "max"], rows)  # fmt: skip
+    bench.report.text("All automations of a row share their slots: the worst case. Inserted is the time of the transaction (`created_at`).")
+
+
+# ---- c: full runs a second -----------------------------------------------------------------------------
+
+
+def drain(bench):
+    rows = []
+    for name, host_class in bench.hosts():
+        for count in [200] if bench.smoke else [1000, 5000, 20000]:
+            for _ in range(1 if bench.smoke or count == 20000 else bench.rounds):
+                rows.append(drain_once(bench, name, host_class, count))
+    bench.report.table(
+        f"c. Full runs a second from a full queue (load {load()})",
+        ["host", "queued", "first call → last callback, s", "runs/s", "first calls/s", "calls a run",
+         "engine's CPU, ms a run", "stand-in's CPU, ms a run", "engine's RSS, MiB"], rows)  # fmt: skip
+    bench.report.text(
+        "A full run is upload, environment, start, the stand-in's callback, one look, clean-up. Engine and stand-in have one thread each",
+        "and share two cores (the extension's commits and its SQL run in the engine's thread, too).")  # fmt: skip
+
+
+def drain_once(bench, name, host_class, count):
+    with bench.setting(host_class) as s:
+        host, stub = s.host, s.stub
+        if name == "daemon":
+            host.start()
+            host.queue(host.create()[0], count)
+            host.stop()
+            host.start(stub)
+        else:
+            host.start(stub)
+            automation = host.create()[0]
+            host.queue(automation, count)
+        perf = bench.profile(host.pid, f"{name}-{count}")
+        before = cpu_s(host.pid), cpu_s(stub.pid)
+        wait_until(lambda: sum("callback" in run for run in stub.read().values()) >= count, 300, 0.1)
+        wait_until(lambda: ended(host, count), 60)
+        after = cpu_s(host.pid), cpu_s(stub.pid)
+        rss = rss_mib(host.pid)
+        if perf:
+            perf.terminate()
+            perf.wait(60)
+        calls = stub.read().values()
+        first, last = min(c["first"] for c in calls), max(c["callback"] for c in calls)
+        started = max(c["first"] for c in calls) - first
+        took = (last - first) / 1e6
+        runs = host.runs()
+        check(f"{name}: {count} queued runs COMPLETED",
+              len(runs) == count and all(run[4] == "COMPLETED" for run in runs))  # fmt: skip
+        each = sum(c["calls"] for c in calls) / count
+        return [name, count, f"{took:.2f}", f"{count / took:.0f}", f"{count / (started / 1e6):.0f}", f"{each:.1f}",
+                *(f"{(b - a) * 1000 / count:.2f}" for a, b in zip(before, after)), f"{rss:.0f}"]  # fmt: skip
+
+
+# ---- d: the store ----------------------------------------------------------------------------------------------
+
+
+def store(bench):
+    out = subprocess.run([bench.tool("store_bench"), str(bench.base), str(bench.few(3, 0.2))], capture_output=True,
+                         text=True, check=True, timeout=120).stdout  # fmt: skip
+    found = [json.loads(line) for line in out.splitlines()]
+    check("store: all eight ways gave a figure", len(found) == 8 and all(f["runs_per_s"] > 0 for f in found))
+    rows = []
+    for one in found:
+        if one["way"] == "store":
+            raw = next(f for f in found if f["way"] == "sqlite" and (f["sync"], f["batch"]) == (one["sync"], one["batch"]))
+            rows.append([one["sync"], one["batch"], f"{one['runs_per_s']:.0f}", f"{raw['runs_per_s']:.0f}"])
+    bench.report.table(f"d. SQLite: insert, claim and end of runs, runs/s (load {load()})",
+                       ["synchronous", "runs a transaction", "through the store", "SQLite alone"], rows)  # fmt: skip
+    if bench.args.host == "daemon":
+        return
+    with bench.setting(Extension) as s:
+        s.host.start(s.stub)
+        s.host.create()
+        s.host.sql("SELECT automation.stop()")
+        wait_until(lambda: not s.host.sql("SELECT 1 FROM pg_stat_activity WHERE backend_type = 'automation worker'"))
+        rows = []
+        for batch in (1, 100):
+            count = bench.few(5000, 200)
+            s.host.sql("DELETE FROM automation.run")
+            s.host.queue(None, count)
+            s.host.sql("VACUUM ANALYZE automation.run")
+            claim = (
+                "WITH picked AS MATERIALIZED (SELECT id FROM automation.run WHERE status = 'PENDING' AND ready_at <= now() "
+                f"ORDER BY ready_at, id LIMIT {batch} FOR UPDATE SKIP LOCKED) UPDATE automation.run AS r SET status = 'RUNNING', "
+                "worker = 'bench', started_at = now(), attempt = r.attempt + 1 FROM picked WHERE r.id = picked.id"
+            )
+            at = time.monotonic()
+            s.host.sql(f"DO $$ BEGIN LOOP {claim}; EXIT WHEN NOT FOUND; COMMIT; END LOOP; END $$")
+            took = time.monotonic() - at
+            left = int(s.host.sql("SELECT count(*) FROM automation.run WHERE status = 'PENDING'")[0])
+            check("store: the loop claimed everything", left == 0)
+            rows.append([batch, count, f"{count / took:.0f}"])
+    bench.report.table(f"d. PostgreSQL: claims in one loop on the server, a commit each (load {load()})",
+                       ["runs a claim", "runs", "claims of runs/s"], rows)  # fmt: skip
+
+
+# ---- e: rest ---------------------------------------------------------------------------------------------------
+
+
+def multiply(path, count):
+    """Make count automations of the one that is there, firing once a year, spread over it."""
+    db = sqlite3.connect(path)
+    copied = ", ".join(
+        name if name not in ("id", "name") else {"id": "randomblob(16)", "name": "'bench ' || n"}[name]
+        for name in (row[1] for row in db.execute("PRAGMA table_info(automation)")))  # fmt: skip
+    series = f"WITH RECURSIVE series(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM series WHERE n < {count})"
+    db.execute(f"INSERT INTO automation {series} SELECT {copied} FROM automation, series")
+    db.execute(
+        "INSERT OR IGNORE INTO schedule (automation_id, next_fire_at, expr, timezone) SELECT id, "
+        f"{time.time_ns() // 1000} + 86400000000 + abs(random() % 30000000000000), '0 0 1 1 *', 'UTC' FROM automation")
+    db.commit()
+    made = db.execute("SELECT count(*) FROM schedule").fetchone()[0]
+    db.close()
+    return made
+
+
+def idle(bench):
+    count, seconds = bench.few(100000, 1000), bench.few(20, 1)
+    rows = []
+    with bench.setting(Daemon) as s:
+        s.host.start(s.stub)
+        s.host.create()
+        s.host.stop()
+        for automations in (1, count):
+            if automations > 1:
+                check("idle: the automations were made", multiply(s.host.data / "automation.db", count) > count)
+            starts = []
+            for _ in range(bench.few(5, 2)):
+                s.host.start(s.stub)
+                starts.append(s.host.ready_ms)
+                s.host.stop()
+            s.host.start(s.stub)
+            s.host.http.call("GET", "/v1?limit=1")
+            before = cpu_s(s.host.pid)
+            time.sleep(seconds)  # the measurement itself: what an idle process uses in that time
+            used = (cpu_s(s.host.pid) - before) / seconds
+            rows.append([automations, f"{percentile(starts, 0.5):.0f}", f"{max(starts):.0f}", f"{used * 100:.2f} %",
+                         f"{rss_mib(s.host.pid):.1f}"])  # fmt: skip
+            s.host.stop()
+    bench.report.table(f"e. The daemon at rest (load {load()})",
+                       ["automations", "start to ready, median ms", "max", f"CPU over {seconds} s", "RSS, MiB"], rows)  # fmt: skip
+
+
+# ---- all ---------------------------------------------------------------------------------------------------------
+
+PARTS = {"latency": latency, "cron": cron, "drain": drain, "store": store, "idle": idle}
+
+
+class Bench:
+    def __init__(self, args):
+        self.args, self.smoke, self.report = args, args.smoke, Report()
+        self.build = pathlib.Path(args.build).resolve()
+        self.base = pathlib.Path(tempfile.mkdtemp(prefix="automation-bench.", dir=args.base))
+        self.base.chmod(0o755)  # the server's user comes through
+        self.rounds = 1 if args.smoke else args.rounds
+
+    def few(self, full, smoke):
+        return smoke if self.smoke else full
+
+    def hosts(self):
+        return [(n, h) for n, h in HOSTS.items() if self.args.host in (None, n)]
+
+    def setting(self, host_class):
+        return Setting(host_class, str(self.build / "automation"), self.base)
+
+    def tool(self, name):
+        return str(self.build / "bench" / name)
+
+    def profile(self, pid, name):
+        if not self.args.perf:
+            return None
+        out = pathlib.Path(self.args.perf) / f"{name}.perf"
+        return subprocess.Popen(["perf", "record", "-q", "-g", "-p", str(pid), "-o", str(out)])
+
+
+def machine():
+    cpu = next((line.split(":")[1].strip() for line in open("/proc/cpuinfo", encoding="utf-8") if line.startswith("model name")),
+               platform.machine())  # fmt: skip
+    memory = int(open("/proc/meminfo", encoding="utf-8").readline().split()[1]) / 1048576
+    return f"{os.cpu_count()} cores of {cpu}, {memory:.0f} GiB, Linux {platform.release()}"
+
+
+def version():
+    done = subprocess.run(["git", "-C", str(ROOT), "describe", "--always", "--dirty"], capture_output=True, text=True)
+    return done.stdout.strip() or "unknown"
+
+
+def main():
+    options = argparse.ArgumentParser()
+    options.add_argument("--smoke", action="store_true")
+    options.add_argument("--only", choices=PARTS, action="append")
+    options.add_argument("--host", choices=HOSTS)
+    options.add_argument("--rounds", type=int, default=3)
+    options.add_argument("--build", default=str(ROOT / "build"))
+    options.add_argument("--base", help="folder for databases, on the disk to be measured (default: the temporary one)")
+    options.add_argument("--perf", help="folder for a perf profile of each drain")
+    options.add_argument("--out")
+    args = options.parse_args()
+    bench = Bench(args)
+    bench.report.text(
+        "# Results of `make bench`", "",
+        f"{time.strftime('%Y-%m-%d %H:%M UTC', time.gmtime())}, version {version()}, on {machine()}.",
+        f"Load average at the start {load()}; {bench.rounds} rounds unless a table says otherwise. What the figures mean and where the time",
+        "goes is in [docs/performance.md](../docs/performance.md).")  # fmt: skip
+    try:
+        for name in args.only or PARTS:
+            PARTS[name](bench)
+    finally:
+        shutil.rmtree(bench.base, ignore_errors=True)
+    if args.out:
+        pathlib.Path(args.out).write_text("\n".join(bench.report.lines).rstrip() + "\n", encoding="utf-8")
+    print(f"{CHECKS['passed']} passed, {CHECKS['failed']} failed")
+    return 1 if CHECKS["failed"] or not CHECKS["passed"] else 0
+
+
+sys.exit(main())
