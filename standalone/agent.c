@@ -27,7 +27,7 @@
 #define KEY_MAX 1024
 
 const char aut_agent_usage[] =
-	"usage: automation agent [options]\n"
+	"Usage: automation agent [options]\n"
 	"\n"
 	"Serve the agent API that runs need: files and shell commands, on this machine, as this user.\n"
 	"\n"
@@ -51,7 +51,7 @@ const char aut_agent_usage[] =
 	"                      mkdir, start, execute, stop, search, event, health, info, any.  WHAT: a\n"
 	"                      status 400-599, drop, garbage, delay=MS.  COUNT: a number or *\n"
 	"\n"
-	"exit status: 0 told to end, 1 failed, 2 wrong usage, 3 another agent has DIR\n";
+	"Exit status: 0 told to end, 1 failed, 2 wrong usage, 3 another agent has DIR\n";
 
 /* ---- options --------------------------------------------------------------------------------------------- */
 

@@ -51,6 +51,29 @@ volatile sig_atomic_t client_interrupted;
 	X(TEXT, "", 0, "model", " NAME", model, 0, 0, "model profile that runs are told")                \
 	X(FLAG, "", 0, "disabled", "", disabled, 0, 0, "create it paused")
 
+#define OPTIONS_EDIT(X)                                                                              \
+	X(TEXT, "", 0, "name", " NAME", new_name, 0, 0, "call it NAME from now on")                      \
+	X(TEXT, "-s, ", 's', "schedule", " EXPR", schedule, 0, 0,                                        \
+	  "another cron expression; in the zone it has unless --tz says another")                        \
+	X(TEXT, "", 0, "tz", " ZONE", tz, 0, 0, "another time zone for the schedule it has or gets")     \
+	X(FLAG, "", 0, "manual", "", manual, 0, 0, "no schedule any more: it runs only when asked")      \
+	X(INT, "", 0, "timeout", " N", timeout, 0, 31536000,                                             \
+	  "seconds a run may take; 0: the default again")                                                \
+	X(TEXT, "", 0, "description", " TEXT", description, 0, 0, "for people; '' takes it away")        \
+	X(TEXT, "", 0, "model", " NAME", model, 0, 0, "model profile; '' takes it away")                 \
+	X(TEXT, "", 0, "entrypoint", " CMD", entrypoint, 0, 0, "another command to run")                 \
+	X(TEXT, "", 0, "script", " FILE", script, 0, 0,                                                  \
+	  "another program: this file; - reads it from standard input")                                  \
+	X(TEXT, "", 0, "dir", " FOLDER", dir, 0, 0,                                                      \
+	  "another program: a copy of this folder; the command stays unless it holds\n"                  \
+	  "      main.py, main.sh or run.sh")                                                            \
+	X(TEXT, "", 0, "tarball", " FILE", tarball, 0, 0,                                                \
+	  "another program, packed already; the command stays")
+
+#define OPTIONS_BACKUP(X)                                                                            \
+	X(TEXT, "", 0, "db", " PATH", db, 0, 0,                                                          \
+	  "the database (default AUTOMATION_DB_URL, else automation.db in the folder)")
+
 #define OPTIONS_RUN(X)                                                                               \
 	X(FLAG, "-f, ", 'f', "follow", "", follow, 0, 0,                                                 \
 	  "print its output until it has ended; exit 4 unless it COMPLETED")                             \
@@ -85,6 +108,8 @@ volatile sig_atomic_t client_interrupted;
 	}
 
 static const client_option create_options[] = TABLE(OPTIONS_CREATE);
+static const client_option edit_options[] = TABLE(OPTIONS_EDIT);
+static const client_option backup_options[] = TABLE(OPTIONS_BACKUP);
 static const client_option run_options[] = TABLE(OPTIONS_RUN);
 static const client_option runs_options[] = TABLE(OPTIONS_RUNS);
 static const client_option logs_options[] = TABLE(OPTIONS_LOGS);
@@ -109,6 +134,13 @@ const aut_command aut_client_commands[] = {
 			"  automation create backup --script backup.sh --schedule '0 3 * * *' --tz Europe/Berlin\n"
 			"  automation create report --dir report/ --entrypoint 'python3 main.py'",
 			OPTIONS_CREATE),
+	COMMAND("edit", "change an automation", "NAME|ID [options]",
+			"Changes what the options name and leaves the rest as it is.  A new schedule counts from\n"
+			"now: fire times that passed are not made up for.  A run that executes keeps the program\n"
+			"it began with; one that waits takes the new one.\n\n"
+			"  automation edit backup --schedule '30 4 * * *'\n"
+			"  automation edit report --dir report/ --timeout 900",
+			OPTIONS_EDIT),
 	COMMAND("list", "show all automations", "[options]",
 			"Name, state, schedule, next and last fire of every automation, newest first.", NO_OPTIONS),
 	COMMAND("show", "show one automation or one run", "NAME|ID|RUN [options]",
@@ -135,20 +167,35 @@ const aut_command aut_client_commands[] = {
 			"Ends a run that waits or executes: its processes are told to end.", NO_OPTIONS),
 	COMMAND("rm", "delete an automation", "NAME|ID [options]",
 			"Its waiting runs are skipped; one that executes goes on to its end.", NO_OPTIONS),
+	COMMAND("doctor", "look for what is wrong on this machine", "[options]",
+			"Looks at the state folder, its secrets, the database, the daemon, the agent, the port, the\n"
+			"clock, the time zones, the disk and the settings, with or without a daemon, and changes\n"
+			"nothing.  A line each: ok, warn or fail, and what would be right.  Exit status 1 when\n"
+			"something failed.  With --url only that daemon is asked.",
+			NO_OPTIONS),
+	COMMAND("backup", "copy the database, also while the daemon runs", "FILE [options]",
+			"Writes a consistent copy of the daemon's database to FILE, which must not exist, and checks\n"
+			"it.  To go back to it: stop the daemon, remove automation.db, automation.db-wal and\n"
+			"automation.db-shm from the state folder, and copy FILE there as automation.db.",
+			OPTIONS_BACKUP),
 	{NULL, NULL, NULL, NULL},
 };
 
+/* In the order of the commands. */
 static const client_spec specs[] = {
-	{&aut_client_commands[0], create_options, "NAME", true, client_cmd_create},
-	{&aut_client_commands[1], plain_options, NULL, false, client_cmd_list},
-	{&aut_client_commands[2], plain_options, "NAME|ID|RUN", true, client_cmd_show},
-	{&aut_client_commands[3], run_options, "NAME|ID", true, client_cmd_run},
-	{&aut_client_commands[4], runs_options, "NAME|ID", false, client_cmd_runs},
-	{&aut_client_commands[5], logs_options, "RUN|NAME", true, client_cmd_logs},
-	{&aut_client_commands[6], plain_options, "NAME|ID", true, client_cmd_pause},
-	{&aut_client_commands[7], plain_options, "NAME|ID", true, client_cmd_resume},
-	{&aut_client_commands[8], plain_options, "RUN", true, client_cmd_cancel},
-	{&aut_client_commands[9], plain_options, "NAME|ID", true, client_cmd_rm},
+	{&aut_client_commands[0], create_options, "NAME", true, false, client_cmd_create},
+	{&aut_client_commands[1], edit_options, "NAME|ID", true, false, client_cmd_edit},
+	{&aut_client_commands[2], plain_options, NULL, false, false, client_cmd_list},
+	{&aut_client_commands[3], plain_options, "NAME|ID|RUN", true, false, client_cmd_show},
+	{&aut_client_commands[4], run_options, "NAME|ID", true, false, client_cmd_run},
+	{&aut_client_commands[5], runs_options, "NAME|ID", false, false, client_cmd_runs},
+	{&aut_client_commands[6], logs_options, "RUN|NAME", true, false, client_cmd_logs},
+	{&aut_client_commands[7], plain_options, "NAME|ID", true, false, client_cmd_pause},
+	{&aut_client_commands[8], plain_options, "NAME|ID", true, false, client_cmd_resume},
+	{&aut_client_commands[9], plain_options, "RUN", true, false, client_cmd_cancel},
+	{&aut_client_commands[10], plain_options, "NAME|ID", true, false, client_cmd_rm},
+	{&aut_client_commands[11], plain_options, NULL, false, true, client_cmd_doctor},
+	{&aut_client_commands[12], backup_options, "FILE", true, true, client_cmd_backup},
 };
 
 const client_spec *
@@ -280,7 +327,7 @@ client_main(int argc, char **argv)
 	}
 	catch_signals();
 	status = look_at_terminal(&c, &err);
-	if (status == AUT_OK)
+	if (status == AUT_OK && !spec->local)
 		status = client_connect(&c, &err);
 	if (status == AUT_OK)
 		status = spec->run(&c, &err);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * standalone/client.h - the commands that talk to a running daemon: create, list, run, runs, logs,
- * show, pause, resume, rm, cancel.
+ * standalone/client.h - the commands that talk to a running daemon (create, edit, list, run, runs,
+ * logs, show, pause, resume, rm, cancel), and doctor and backup, which look at this machine.
  *
  * They are an HTTP client and nothing else: no database is opened here, so a command may run beside
  * the daemon, as another user with a key, or against the extension's listener.

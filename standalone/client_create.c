@@ -9,33 +9,44 @@
 
 #include "standalone/client_priv.h"
 
-static aut_status
-usage(client *c, aut_error *err, const char *message)
+aut_status
+client_usage(client *c, aut_error *err, const char *message)
 {
 	c->exit_code = AUT_COMMAND_USAGE;
 	return aut_fail(err, AUT_EINVAL, "%s", message);
+}
+
+aut_status
+client_program_check(client *c, int *out_count, aut_error *err)
+{
+	const client_args *a = c->args;
+
+	*out_count = (a->script != NULL) + (a->dir != NULL) + (a->tarball != NULL);
+	if (*out_count > 1)
+		return client_usage(c, err, "give only one of --script, --dir and --tarball");
+	return AUT_OK;
 }
 
 static aut_status
 check(client *c, aut_error *err)
 {
 	const client_args *a = c->args;
-	int sources = (a->script != NULL) + (a->dir != NULL) + (a->tarball != NULL);
+	int sources = 0;
+	aut_status status = client_program_check(c, &sources, err);
 
+	if (status != AUT_OK)
+		return status;
 	if (sources == 0)
-		return usage(c, err, "what shall it run?  Give --script FILE, --dir FOLDER or --tarball FILE");
-	if (sources > 1)
-		return usage(c, err, "give only one of --script, --dir and --tarball");
+		return client_usage(c, err, "what shall it run?  Give --script FILE, --dir FOLDER or --tarball FILE");
 	if (a->tz != NULL && a->schedule == NULL)
-		return usage(c, err, "--tz says in which zone --schedule is meant, but there is no --schedule");
+		return client_usage(c, err, "--tz says in which zone --schedule is meant, but there is no --schedule");
 	if (a->tarball != NULL && a->entrypoint == NULL)
-		return usage(c, err, "--tarball needs --entrypoint CMD: the command to run in it");
+		return client_usage(c, err, "--tarball needs --entrypoint CMD: the command to run in it");
 	return AUT_OK;
 }
 
-/* The packed program and the command that starts it. */
-static aut_status
-pack(client *c, aut_buf *out, char **out_entry, aut_error *err)
+aut_status
+client_program_pack(client *c, aut_buf *out, char **out_entry, aut_error *err)
 {
 	const client_args *a = c->args;
 	char *entry = NULL;
@@ -54,10 +65,6 @@ pack(client *c, aut_buf *out, char **out_entry, aut_error *err)
 		if (entry == NULL)
 			status = aut_fail(err, AUT_ENOMEM, "out of memory");
 	}
-	if (status == AUT_OK && entry == NULL)
-		status = usage(c, err,
-					   "the folder holds no main.py, main.sh or run.sh; say with --entrypoint CMD what "
-					   "to run");
 	if (status == AUT_OK)
 		*out_entry = entry;
 	else
@@ -65,10 +72,10 @@ pack(client *c, aut_buf *out, char **out_entry, aut_error *err)
 	return status;
 }
 
-static aut_status
-upload(client *c, const aut_buf *packed, json_t **out, aut_error *err)
+aut_status
+client_program_upload(client *c, const char *name, const aut_buf *packed, json_t **out,
+					  aut_error *err)
 {
-	const char *name = c->args->operand;
 	json_t *reply = NULL;
 	aut_buf path;
 	aut_status status;
@@ -137,9 +144,8 @@ request_body(const client_args *a, const char *tarball_path, const char *entry)
 	return NULL;
 }
 
-/* The upload of an automation that was refused is of no use. */
-static void
-drop_upload(client *c, const json_t *uploaded)
+void
+client_program_drop(client *c, const json_t *uploaded)
 {
 	char *path = client_path("/v1/uploads/", client_json_text(uploaded, "id", ""), "");
 	aut_buf story = c->story;
@@ -226,13 +232,17 @@ client_cmd_create(client *c, aut_error *err)
 	aut_buf_init(&packed, CLIENT_PACK_MAX);
 	status = check(c, err);
 	if (status == AUT_OK && !aut_utf8_valid(c->args->operand, strlen(c->args->operand)))
-		status = usage(c, err, "the name is not valid UTF-8");
+		status = client_usage(c, err, "the name is not valid UTF-8");
 	if (status == AUT_OK)
-		status = pack(c, &packed, &entry, err);
+		status = client_program_pack(c, &packed, &entry, err);
+	if (status == AUT_OK && entry == NULL)
+		status = client_usage(c, err,
+							  "the folder holds no main.py, main.sh or run.sh; say with --entrypoint CMD "
+							  "what to run");
 	if (status != AUT_OK)
 		goto out;
 	warn_about_name(c);
-	status = upload(c, &packed, &uploaded, err);
+	status = client_program_upload(c, c->args->operand, &packed, &uploaded, err);
 	if (status != AUT_OK)
 		goto out;
 	body = request_body(c->args, aut_json_string(uploaded, "tarball_path"), entry);
@@ -242,7 +252,7 @@ client_cmd_create(client *c, aut_error *err)
 		status = client_send(c, "POST", "/v1", body, &made, err);
 	if (status != AUT_OK)
 	{
-		drop_upload(c, uploaded);
+		client_program_drop(c, uploaded);
 		goto out;
 	}
 	status = report(c, made, err);

@@ -33,12 +33,14 @@ environment(const char *name)
 	return value != NULL && *value != '\0' ? value : NULL;
 }
 
-static aut_status
-find_data(client *c, aut_error *err)
+aut_status
+client_find_data(client *c, aut_error *err)
 {
 	const char *state = environment("XDG_STATE_HOME");
 	const char *home = environment("HOME");
 
+	if (c->data != NULL)
+		return AUT_OK;
 	if (c->args->data != NULL)
 		c->data = aut_strdup(c->args->data);
 	else if (state != NULL && *state == '/') /* a relative one is to be ignored */
@@ -184,7 +186,7 @@ client_connect(client *c, aut_error *err)
 	}
 	else
 	{
-		status = find_data(c, err);
+		status = client_find_data(c, err);
 		if (status == AUT_OK)
 			status = find_served(c, err);
 	}

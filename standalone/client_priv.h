@@ -8,10 +8,12 @@
  * client_text.c     durations, times, escaping of hostile text
  * client_table.c    tables
  * client_pack.c     scripts and folders into tarballs
- * client_create.c   create
+ * client_create.c   create; a program packed and uploaded
+ * client_edit.c     edit
  * client_automations.c  names to ids; list, show, pause, resume, rm
  * client_runs.c     run ids; run, runs, logs, cancel
  * client_follow.c   server-sent events, following a run
+ * cmd_doctor.c, cmd_backup.c   doctor and backup, which work without a daemon
  *
  * Functions return a status and fill an aut_error; client.c prints it once and picks the exit status.
  */
@@ -36,6 +38,11 @@ typedef struct client_args
 	const char *script, *dir, *tarball, *entrypoint, *schedule, *tz, *description, *model;
 	int64_t timeout;
 	bool disabled;
+	/* edit; the others it shares with create */
+	const char *new_name;
+	bool manual;
+	/* backup */
+	const char *db;
 	/* run, logs */
 	bool follow, raw;
 	const char *input;
@@ -72,6 +79,7 @@ typedef struct client_spec
 	const client_option *options;
 	const char *operand; /* name of the one operand, NULL: none */
 	bool operand_required;
+	bool local; /* looks for the daemon itself, if it needs one at all */
 	aut_status (*run)(client *c, aut_error *err);
 } client_spec;
 
@@ -107,6 +115,8 @@ extern volatile sig_atomic_t client_interrupted;
 
 #define CLIENT_REPLY_MAX (16 * 1024 * 1024)
 
+/* The state folder that is meant, into c->data. */
+aut_status client_find_data(client *c, aut_error *err);
 /* Where is the daemon, and with which key?  Fills data, base, key. */
 aut_status client_connect(client *c, aut_error *err);
 void client_disconnect(client *c);
@@ -243,6 +253,20 @@ aut_status client_find_run(client *c, const char *id, json_t **out, aut_error *e
 /* An API path with one encoded segment: client_path("/v1/", id, "/runs"); aut_free. */
 char *client_path(const char *before, const char *segment, const char *after);
 
+/* ---- client_create.c --------------------------------------------------------------------------- */
+
+/* AUT_EINVAL with the exit status of a wrong command line. */
+aut_status client_usage(client *c, aut_error *err, const char *message);
+/* How many of --script, --dir and --tarball are given; more than one is refused. */
+aut_status client_program_check(client *c, int *out_count, aut_error *err);
+/* The packed program and the command that starts it; NULL when neither it nor --entrypoint tells. */
+aut_status client_program_pack(client *c, aut_buf *out, char **out_entry, aut_error *err);
+/* Store it under a name for people; *out is the API's upload, with tarball_path. */
+aut_status client_program_upload(client *c, const char *name, const aut_buf *packed, json_t **out,
+								 aut_error *err);
+/* It is of no use: its automation was refused.  Keeps c->story. */
+void client_program_drop(client *c, const json_t *uploaded);
+
 /* ---- following -------------------------------------------------------------------------------- */
 
 #define CLIENT_SSE_MAX (8 * 1024 * 1024)
@@ -273,6 +297,7 @@ aut_status client_report_end(client *c, const json_t *run, aut_error *err);
 /* ---- the commands ------------------------------------------------------------------------------ */
 
 aut_status client_cmd_create(client *c, aut_error *err);
+aut_status client_cmd_edit(client *c, aut_error *err);
 aut_status client_cmd_list(client *c, aut_error *err);
 aut_status client_cmd_show(client *c, aut_error *err);
 aut_status client_cmd_pause(client *c, aut_error *err);
@@ -282,5 +307,7 @@ aut_status client_cmd_run(client *c, aut_error *err);
 aut_status client_cmd_runs(client *c, aut_error *err);
 aut_status client_cmd_logs(client *c, aut_error *err);
 aut_status client_cmd_cancel(client *c, aut_error *err);
+aut_status client_cmd_doctor(client *c, aut_error *err);
+aut_status client_cmd_backup(client *c, aut_error *err);
 
 #endif

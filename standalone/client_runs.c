@@ -140,6 +140,18 @@ short_length(const json_t *list)
 	return len;
 }
 
+/* The first line says what happened; `show` has what the program printed last, too. */
+static void
+add_detail(client_table *table, const char *detail)
+{
+	char *line = detail != NULL ? aut_strndup(detail, strcspn(detail, "\r\n")) : NULL;
+
+	if (detail != NULL && line == NULL)
+		table->status = AUT_ENOMEM;
+	client_table_add(table, CLIENT_PLAIN, line);
+	aut_free(line);
+}
+
 static void
 add_run(const client *c, client_table *table, const json_t *run, const char *name, size_t id_len)
 {
@@ -163,11 +175,11 @@ add_run(const client *c, client_table *table, const json_t *run, const char *nam
 			client_duration((ended != AUT_TIME_NONE ? ended : aut_now_us(c->clock)) - started, text));
 	(void) snprintf(number, sizeof number, "%" JSON_INTEGER_FORMAT, json_integer_value(code));
 	client_table_add(table, CLIENT_PLAIN, json_is_integer(code) ? number : NULL);
-	client_table_add(table, CLIENT_PLAIN,
-					 client_json_text(run, "error_detail",
-									  strcmp(status, "RUNNING") == 0 || strcmp(status, "PENDING") == 0
-										  ? aut_json_string(run, "current_phase")
-										  : NULL));
+	add_detail(table, client_json_text(
+						  run, "error_detail",
+						  strcmp(status, "RUNNING") == 0 || strcmp(status, "PENDING") == 0
+							  ? aut_json_string(run, "current_phase")
+							  : NULL));
 }
 
 /* The newest `count` runs of one automation (path "/v1/<id>/runs") or of all, as one list. */

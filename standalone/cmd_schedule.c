@@ -636,7 +636,7 @@ aut_cmd_eval(int argc, char **argv)
 
 const aut_command aut_schedule_commands[] = {
 	{"next", "show when a cron expression fires next",
-	 "usage: automation next EXPR [--tz ZONE] [--after TIME] [-n COUNT] [--json]\n"
+	 "Usage: automation next EXPR [--tz ZONE] [--after TIME] [-n COUNT] [--json]\n"
 	 "\n"
 	 "Prints the next fire times of a cron expression: local time, offset, abbreviation, UTC, and "
 	 "a\n"
@@ -651,10 +651,12 @@ const aut_command aut_schedule_commands[] = {
 	 "Exit status: 0 answered, 1 the expression, zone or time is refused, 2 wrong usage.\n",
 	 aut_cmd_next},
 	{"eval", "answer schedule questions given as JSON lines",
-	 "usage: automation eval cron --jsonl\n"
+	 "Usage: automation eval cron --jsonl\n"
 	 "       automation eval cron-due --jsonl\n"
 	 "\n"
 	 "Reads one JSON object a line from standard input and writes one with the answer.\n"
+	 "\n"
+	 "  --jsonl          one object a line, in and out: the only form there is\n"
 	 "\n"
 	 "  cron       {\"id\", \"expr\", \"tz\", \"after\"} -> \"next\" (five; fewer with \"end\": "
 	 "true) and\n"

@@ -19,18 +19,7 @@ const char aut_serve_usage[] =
 	"\n"
 	"Run the engine and its HTTP API on this machine until SIGTERM or SIGINT.\n"
 	"\n"
-	"  --data DIR         state folder (default $XDG_STATE_HOME/automation, else\n"
-	"                     ~/.local/state/automation)\n"
-	"  --host ADDRESS     address to listen on (AUTOMATION_HOST, default 127.0.0.1); others than\n"
-	"                     loopback only with AUTOMATION_LOCAL_API_KEY set\n"
-	"  --port PORT        port to listen on (AUTOMATION_SERVER_PORT, default 8000; 0: any free "
-	"one)\n"
-	"  --db PATH          database file (AUTOMATION_DB_URL=sqlite:///PATH, default\n"
-	"                     DIR/automation.db)\n"
-	"  --agent-url URL    agent server for all runs (AUTOMATION_AGENT_SERVER_URL, default: an\n"
-	"                     embedded one)\n"
-	"  --no-agent         start no agent: runs wait\n"
-	"  --log-level LEVEL  error, warning, info or debug (AUTOMATION_LOG_LEVEL, default info)\n"
+	AUT_SERVE_OPTIONS_TEXT
 	"\n"
 	"The key for the API is in DIR/api.key unless AUTOMATION_LOCAL_API_KEY is set.\n";
 
@@ -65,33 +54,46 @@ replace(char **inout, const char *text, aut_error *err)
 	return AUT_OK;
 }
 
+/* Flags that set a setting. */
+static const struct
+{
+	const char *flag, *member;
+} setting_flags[] = {
+	{"--host", "host"},
+	{"--port", "server_port"},
+	{"--agent-url", "agent_server_url"},
+	{"--log-level", "log_level"},
+};
+#define SETTING_FLAGS (sizeof setting_flags / sizeof setting_flags[0])
+
+const char *
+serve_flag_of(const char *member)
+{
+	for (size_t i = 0; i < SETTING_FLAGS; i++)
+	{
+		if (strcmp(setting_flags[i].member, member) == 0)
+			return setting_flags[i].flag;
+	}
+	return NULL;
+}
+
 /* One flag with its value. */
 static aut_status
 take_flag(serve_config *config, const char *name, const char *value, aut_error *err)
 {
-	static const struct
-	{
-		const char *flag, *member;
-	} members[] = {
-		{"--host", "host"},
-		{"--port", "server_port"},
-		{"--agent-url", "agent_server_url"},
-		{"--log-level", "log_level"},
-	};
-
 	if (value[0] == '\0')
 		return aut_fail(err, AUT_EINVAL, "%s needs a value that is not empty", name);
 	if (strcmp(name, "--data") == 0)
 		return replace(&config->data, value, err);
 	if (strcmp(name, "--db") == 0)
 		return replace(&config->db_path, value, err);
-	for (size_t i = 0; i < sizeof members / sizeof members[0]; i++)
+	for (size_t i = 0; i < SETTING_FLAGS; i++)
 	{
 		aut_status status;
 
-		if (strcmp(name, members[i].flag) != 0)
+		if (strcmp(name, setting_flags[i].flag) != 0)
 			continue;
-		status = set(config, members[i].member, value, err);
+		status = set(config, setting_flags[i].member, value, err);
 		return status == AUT_OK ? status : aut_error_context(err, "%s", name);
 	}
 	return aut_fail(err, AUT_EINVAL, "unknown option '%.100s' (automation help serve)", name);

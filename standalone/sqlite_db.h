@@ -46,4 +46,8 @@ void aut_sqlite_idle(aut_db *db);
  * it.  The copy is checked before it gets its name. */
 aut_status aut_sqlite_backup(const char *path, const char *to, aut_error *err);
 
+/* Look whether the store at path is whole; changes nothing and makes no file.  EBUSY: a daemon has it,
+ * and it was not opened.  Otherwise as aut_sqlite_open, and ECORRUPT or EIO for what SQLite found. */
+aut_status aut_sqlite_check(const char *path, aut_error *err);
+
 #endif

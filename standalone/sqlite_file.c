@@ -319,28 +319,40 @@ big_endian(const uint8_t *at)
 	return (uint32_t) at[0] << 24 | (uint32_t) at[1] << 16 | (uint32_t) at[2] << 8 | at[3];
 }
 
-/* Does a foreign database have the reference implementation's version table?  "immutable" promises
- * SQLite that nobody changes the file: it then takes no locks and creates nothing beside it. */
-static bool
-has_alembic_version(const char *path)
+/* Open only to read.  "immutable" promises SQLite that nobody changes the file: it then takes no locks
+ * and creates nothing beside it. */
+static aut_status
+open_to_read(const char *path, bool immutable, sqlite3 **out, aut_error *err)
 {
 	aut_buf uri;
-	sqlite3 *handle = NULL;
-	int64_t count = 0;
+	aut_status status;
 
 	aut_buf_init(&uri, 16384);
 	aut_buf_puts(&uri, "file:");
 	aut_url_encode(&uri, path, strlen(path), "/");
-	aut_buf_puts(&uri, "?immutable=1");
-	if (uri.status == AUT_OK &&
-		open_handle(uri.data, SQLITE_OPEN_READONLY | SQLITE_OPEN_URI, 0, &handle, NULL) == AUT_OK)
+	aut_buf_puts(&uri, immutable ? "?immutable=1" : "?mode=ro");
+	if (uri.status != AUT_OK)
+		status = aut_fail(err, uri.status, "the path of the database is too long");
+	else
+		status = open_handle(uri.data, SQLITE_OPEN_READONLY | SQLITE_OPEN_URI, 0, out, err);
+	aut_buf_done(&uri);
+	return status;
+}
+
+/* Does a foreign database have the reference implementation's version table? */
+static bool
+has_alembic_version(const char *path)
+{
+	sqlite3 *handle = NULL;
+	int64_t count = 0;
+
+	if (open_to_read(path, true, &handle, NULL) == AUT_OK)
 	{
 		if (query_number(handle, "SELECT count(*) FROM sqlite_schema WHERE name = 'alembic_version'",
 						 &count, NULL) != AUT_OK)
 			count = 0;
 		sqlite3_close(handle);
 	}
-	aut_buf_done(&uri);
 	return count > 0;
 }
 
@@ -547,5 +559,72 @@ aut_sqlite_backup(const char *path, const char *to, aut_error *err)
 	if (from != NULL)
 		sqlite3_close(from);
 	aut_free(part);
+	return status;
+}
+
+/* ---- a look at it ---------------------------------------------------------------------------- */
+
+/* Is there something in the WAL, so that the file alone is not the whole store? */
+static bool
+has_wal(const char *path)
+{
+	char *wal = aut_printf("%s-wal", path);
+	struct stat st;
+	bool has = wal == NULL || (stat(wal, &st) == 0 && st.st_size > 0);
+
+	aut_free(wal);
+	return has;
+}
+
+/* Keep daemons away for as long as *out_fd is open (-1: none was ever here); makes no file. */
+static aut_status
+keep_away(const char *path, int *out_fd, aut_error *err)
+{
+	char *lock_path = aut_printf("%s.lock", path);
+	aut_status status = AUT_OK;
+	int fd;
+
+	if (lock_path == NULL)
+		return aut_fail(err, AUT_ENOMEM, "out of memory");
+	fd = open(lock_path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+	if (fd < 0 && errno != ENOENT)
+		status = aut_fail_errno(err, AUT_EIO, errno, "cannot read %s", lock_path);
+	else if (fd >= 0 && flock(fd, LOCK_SH | LOCK_NB) != 0)
+	{
+		status = errno == EWOULDBLOCK ? aut_fail(err, AUT_EBUSY, "%s is in use", path)
+									  : aut_fail_errno(err, AUT_EIO, errno, "cannot lock %s", lock_path);
+		close(fd);
+	}
+	else
+		*out_fd = fd;
+	aut_free(lock_path);
+	return status;
+}
+
+aut_status
+aut_sqlite_check(const char *path, aut_error *err)
+{
+	sqlite3 *handle = NULL;
+	int64_t version = 0;
+	int lock = -1;
+	aut_status status = keep_away(path, &lock, err);
+
+	if (status == AUT_OK)
+		status = aut__sqlite_prepare_file(path, false, err);
+	if (status == AUT_OK)
+		status = open_to_read(path, !has_wal(path), &handle, err);
+	if (status == AUT_OK)
+	{
+		status = query_number(handle, "PRAGMA user_version", &version, err);
+		if (status == AUT_OK)
+			status = check_version(path, version, err);
+		if (status == AUT_OK)
+			status = query_is(handle, "PRAGMA quick_check(1)", "ok", err);
+		if (status != AUT_OK && status != AUT_EUNSUPPORTED)
+			aut_error_context(err, "%s", path);
+		sqlite3_close(handle);
+	}
+	if (lock >= 0)
+		close(lock);
 	return status;
 }

@@ -169,7 +169,7 @@ test_help__every_option_of_every_command_is_described(void **state)
 			aut_free(line);
 		}
 	}
-	assert_int_equal(commands, 10);
+	assert_int_equal(commands, 13);
 	assert_null(client_spec_find("serve"));
 }
 
