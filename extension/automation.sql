@@ -309,6 +309,30 @@ COMMENT ON FUNCTION automation.next_fires(text, text, integer, timestamptz) IS
 'The next instants at which a schedule fires. schedule is a cron expression, or the name of an automation (then its own time zone counts).';
 REVOKE ALL ON FUNCTION automation.next_fires(text, text, integer, timestamptz) FROM PUBLIC;
 
+-- ---- changes of tables -----------------------------------------------------------------------
+
+CREATE FUNCTION automation._row_changed()
+RETURNS trigger
+LANGUAGE c VOLATILE PARALLEL UNSAFE
+AS 'MODULE_PATHNAME', 'automation_row_changed';
+COMMENT ON FUNCTION automation._row_changed() IS 'Trigger function of on_change(), which alone makes such triggers.';
+REVOKE ALL ON FUNCTION automation._row_changed() FROM PUBLIC;
+
+CREATE FUNCTION automation.on_change(
+    relation regclass,
+    run text,
+    ops text[] DEFAULT '{INSERT,UPDATE,DELETE}',
+    columns text[] DEFAULT NULL,
+    when_expr text DEFAULT NULL,
+    input_expr text DEFAULT NULL,
+    dedupe_expr text DEFAULT NULL)
+RETURNS void
+LANGUAGE c VOLATILE CALLED ON NULL INPUT PARALLEL UNSAFE
+AS 'MODULE_PATHNAME', 'automation_on_change';
+COMMENT ON FUNCTION automation.on_change(regclass, text, text[], text[], text, text, text) IS
+'Run an automation for each row of a table that is inserted, updated (in one of columns) or deleted, in the transaction that does so. when_expr and input_expr see the rows new and old; the input is the row as JSON unless input_expr says otherwise.';
+REVOKE ALL ON FUNCTION automation.on_change(regclass, text, text[], text[], text, text, text) FROM PUBLIC;
+
 -- ---- operation ------------------------------------------------------------------------------
 
 CREATE FUNCTION automation._processes(OUT pid integer, OUT type text)
@@ -365,7 +389,8 @@ GRANT EXECUTE ON FUNCTION
     automation.drop(text),
     automation.upload(text, bytea, text),
     automation.trigger(text, jsonb, text, interval),
-    automation.cancel(uuid)
+    automation.cancel(uuid),
+    automation.on_change(regclass, text, text[], text[], text, text, text)
    TO automation_admin, automation_user;
 GRANT EXECUTE ON FUNCTION
     automation.logs(uuid, bigint),

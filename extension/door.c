@@ -319,6 +319,20 @@ aut__door_find(aut__door *door, const char *name_or_id, aut__right right)
 	return &door->automations.items[0];
 }
 
+const aut_automation *
+aut__door_take(aut__door *door, const aut_uuid *id)
+{
+	aut_status status;
+
+	aut__door_enter(door);
+	status = aut_store_automation_get(door->call.db, &door->who.org_id, id, &door->automations, &door->err);
+	aut__door_leave(door, status == AUT_ENOTFOUND ? AUT_OK : status);
+	if (status != AUT_OK)
+		return NULL;
+	act_as_owner(door, &door->automations.items[0]);
+	return &door->automations.items[0];
+}
+
 const aut_run *
 aut__door_find_run(aut__door *door, const aut_uuid *run_id, aut__right right)
 {

@@ -73,6 +73,14 @@ const aut_automation *aut__door_find(aut__door *door, const char *name_or_id, au
 /* The same by a run. */
 const aut_run *aut__door_find_run(aut__door *door, const aut_uuid *run_id, aut__right right);
 
+/* The live automation with this id, whosever it is (NULL: none): for callers that may not ask, a table's
+ * triggers.  From then on the door acts as its owner. */
+const aut_automation *aut__door_take(aut__door *door, const aut_uuid *id);
+/* sql_change.c: do changes of a table start it? */
+bool aut__is_for_rows(const aut_automation *automation);
+/* Drop the triggers on_change() made for an automation, in whatever table. */
+void aut__drop_row_triggers(const aut_uuid *automation);
+
 /* ---- values ---------------------------------------------------------------------------------- */
 
 char *aut__arg_text(FunctionCallInfo fcinfo, int arg);      /* NULL for null */

@@ -30,6 +30,13 @@
 #define AUT_PG_PROC_IS_WORKER(proc) ((proc)->isBackgroundWorker)
 #endif
 
+/* 16 made one function of the checks of ownership. */
+#if PG_VERSION_NUM >= 160000
+#define AUT_PG_CLASS_OWNERCHECK(oid, role) object_ownercheck(RelationRelationId, oid, role)
+#else
+#define AUT_PG_CLASS_OWNERCHECK(oid, role) pg_class_ownercheck(oid, role)
+#endif
+
 /* 18 dropped the argument run_once. */
 #if PG_VERSION_NUM >= 180000
 #define AUT_PG_PORTAL_RUN(portal, count, top, dest, alt, qc)                                         \

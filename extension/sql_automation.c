@@ -269,6 +269,7 @@ static void
 change(aut__door *door, const definition *given)
 {
 	aut_uuid id = door->automations.items[0].id;
+	bool leaves_table = given->schedule != NULL && aut__is_for_rows(&door->automations.items[0]);
 	aut_status status;
 
 	aut__door_enter(door);
@@ -282,6 +283,8 @@ change(aut__door *door, const definition *given)
 	if (status == AUT_OK)
 		status = aut_service_automation_update(&door->call, &id, door->body, &door->out, &door->err);
 	aut__door_leave(door, status);
+	if (leaves_table)
+		aut__drop_row_triggers(&id);
 	aut__door_close(door);
 }
 
@@ -338,10 +341,15 @@ Datum
 automation_drop(PG_FUNCTION_ARGS)
 {
 	aut__door *door = aut__door_open();
-	aut_uuid id = aut__door_find(door, text_to_cstring(PG_GETARG_TEXT_PP(0)), AUT__CHANGE)->id;
+	const aut_automation *automation =
+		aut__door_find(door, text_to_cstring(PG_GETARG_TEXT_PP(0)), AUT__CHANGE);
+	aut_uuid id = automation->id;
+	bool of_rows = aut__is_for_rows(automation);
 
 	aut__door_enter(door);
 	aut__door_leave(door, aut_service_automation_delete(&door->call, &id, &door->err));
+	if (of_rows)
+		aut__drop_row_triggers(&id);
 	aut__door_close(door);
 	PG_RETURN_VOID();
 }
