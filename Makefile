@@ -5,6 +5,9 @@
 #   make extension      the PostgreSQL extension: build/automation.so
 #   make demo           install what is missing, build, show an automation run on this machine
 #   make check          install what is missing, build, pass every test
+#   make install | uninstall     the daemon, its manual page, completions and units (PREFIX, DESTDIR)
+#   make install-extension       the extension, into the PostgreSQL of PG_CONFIG (DESTDIR)
+#   make soak           minutes of kill -9: nothing lost, nothing twice
 #   make check-unit | check-store | check-sql | check-api | check-tap | fuzz-smoke   one layer
 #   make SAN=address,undefined …   the same with sanitizers (in build/san)
 #   make CC=clang …                with clang (use a build folder of its own: B=build/clang)
@@ -67,8 +70,9 @@ clean:
 	rm -rf build
 
 help:
-	@sed -n '2,12s/^# \{0,1\}//p' Makefile
+	@sed -n '2,15s/^# \{0,1\}//p' Makefile
 
+include packaging/Makefile.inc
 include test/Makefile.inc
 
 -include $(CORE_OBJ:.o=.d) $(HOST_OBJ:.o=.d)

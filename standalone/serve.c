@@ -46,7 +46,9 @@ typedef struct server
 	char *api_url;
 	aut_engine *engine;
 	aut_signal *signals[SIGNAL_COUNT];
-	aut_timer *idle_timer, *stop_timer;
+	aut_timer *idle_timer, *stop_timer, *watchdog_timer;
+	int64_t watchdog_ms; /* 0: nobody waits for a sign of life */
+	int64_t begun_us;    /* monotonic: when the process began to start */
 	uint64_t idle_commits; /* the turn's count when tidying was last planned */
 	bool idle_armed;
 	bool stopping, told;
@@ -146,6 +148,16 @@ arm_idle(void *payload)
 	return false;
 }
 
+/* A sign of life from the loop itself: when it hangs, there is none, and we are started again. */
+static void
+feed_watchdog(void *payload)
+{
+	server *d = payload;
+
+	serve_notify("WATCHDOG=1");
+	aut_timer_set(d->watchdog_timer, d->watchdog_ms);
+}
+
 /* ---- starting -------------------------------------------------------------------------------- */
 
 /* Hundreds of runs are hundreds of connections; take what we may. */
@@ -200,6 +212,8 @@ start_net(server *d, aut_error *err)
 		status = aut_timer_new(d->loop, idle, d, &d->idle_timer, err);
 	if (status == AUT_OK)
 		status = aut_timer_new(d->loop, stop_check, d, &d->stop_timer, err);
+	if (status == AUT_OK && d->watchdog_ms > 0)
+		status = aut_timer_new(d->loop, feed_watchdog, d, &d->watchdog_timer, err);
 	return status;
 }
 
@@ -302,7 +316,11 @@ announce(server *d, aut_error *err)
 	{
 		d->told = true;
 		fprintf(stderr, "automation: ready on %s (data %s)\n", url, d->config.data);
+		aut_log(AUT_LOG_DEBUG, "ready %lld ms after the start",
+				(long long) ((aut_mono_us(aut_clock_system()) - d->begun_us) / AUT_US_PER_MS));
 		serve_notify("READY=1");
+		if (d->watchdog_timer != NULL)
+			aut_timer_set(d->watchdog_timer, 0);
 	}
 	aut_free(full);
 	aut_free(prefix);
@@ -356,6 +374,7 @@ end(server *d)
 	aut_http_client_free(d->http);
 	aut_timer_free(d->idle_timer);
 	aut_timer_free(d->stop_timer);
+	aut_timer_free(d->watchdog_timer);
 	if (d->loop != NULL)
 		aut_loop_free(d->loop);
 	aut_db_close(d->db);
@@ -375,6 +394,8 @@ aut_cmd_serve(int argc, char **argv)
 	int code = AUT_COMMAND_OK;
 
 	d.lock_fd = -1;
+	d.begun_us = aut_mono_us(aut_clock_system());
+	serve_notify_take(&d.watchdog_ms);
 	(void) signal(SIGPIPE, SIG_IGN);
 	raise_file_limit();
 	aut_log_set(log_line, NULL, AUT_LOG_INFO);

@@ -6,6 +6,8 @@
  *   api.key      the generated key, 64 hex digits, 0600
  *   serve.json   url, pid, port, started_at of the daemon that is ready, 0600
  *
+ * Also here: words to the service manager.
+ *
  * Files are written beside and renamed, so that a reader never sees half of one.  All of this happens
  * at start and end and may block for the disk.
  */
@@ -297,23 +299,43 @@ serve_state_remove(const char *data)
 	aut_free(path);
 }
 
+/* ---- the service manager ---------------------------------------------------------------------- */
+
+/* Where it listens; taken out of the environment, for runs must not speak for us. */
+static char notify_socket[sizeof(((struct sockaddr_un *) NULL)->sun_path)];
+
+void
+serve_notify_take(int64_t *out_watchdog_ms)
+{
+	const char *name = getenv("NOTIFY_SOCKET");
+	const char *limit = getenv("WATCHDOG_USEC");
+	const char *pid = getenv("WATCHDOG_PID");
+	int64_t limit_us = 0, meant = 0;
+
+	if (name != NULL && (name[0] == '/' || name[0] == '@') && strlen(name) < sizeof notify_socket)
+		memcpy(notify_socket, name, strlen(name) + 1);
+	/* twice within the limit, as its manual advises; nothing when another process is meant */
+	if (notify_socket[0] != '\0' && limit != NULL && aut_int_parse(limit, 1, INT64_MAX, &limit_us) &&
+		(pid == NULL || (aut_int_parse(pid, 1, INT64_MAX, &meant) && meant == getpid())))
+		*out_watchdog_ms = limit_us / 2 / AUT_US_PER_MS > 0 ? limit_us / 2 / AUT_US_PER_MS : 1;
+	(void) unsetenv("NOTIFY_SOCKET");
+	(void) unsetenv("WATCHDOG_USEC");
+	(void) unsetenv("WATCHDOG_PID");
+}
+
 void
 serve_notify(const char *message)
 {
-	const char *name = getenv("NOTIFY_SOCKET");
 	struct sockaddr_un address;
-	size_t len;
+	size_t len = strlen(notify_socket);
 	int fd;
 
-	if (name == NULL || (name[0] != '/' && name[0] != '@'))
-		return;
-	len = strlen(name);
-	if (len >= sizeof address.sun_path)
+	if (len == 0)
 		return;
 	memset(&address, 0, sizeof address);
 	address.sun_family = AF_UNIX;
-	memcpy(address.sun_path, name, len);
-	if (name[0] == '@')
+	memcpy(address.sun_path, notify_socket, len);
+	if (notify_socket[0] == '@')
 		address.sun_path[0] = '\0'; /* abstract */
 	fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 	if (fd < 0)

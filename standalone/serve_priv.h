@@ -3,7 +3,7 @@
  * standalone/serve_priv.h - what the files of `serve` share.
  *
  *   serve_options.c   flags and environment into settings and paths
- *   serve_files.c     the state folder: lock, key, serve.json
+ *   serve_files.c     the state folder: lock, key, serve.json; the service manager
  *   serve_agent.c     the agent: configured, embedded and looked after, or none
  *   serve.c           the wiring, the life of the daemon, its end
  */
@@ -63,6 +63,9 @@ aut_status serve_key(const char *data, char **out_key, aut_error *err);
 aut_status serve_state_write(const char *data, const char *url, uint16_t port, int64_t now_us,
 							 aut_error *err);
 void serve_state_remove(const char *data);
+/* Learn from the environment where the service manager listens, and how often it wants to hear from us
+ * (*out_watchdog_ms, untouched when it does not), and take both out of it. */
+void serve_notify_take(int64_t *out_watchdog_ms);
 /* One datagram to the service manager, if there is one. */
 void serve_notify(const char *message);
 
