@@ -7,6 +7,10 @@
  * completion callback is posted, and the command's end shows when that was answered.  The run's two
  * files are forgotten then, as the real command would have removed them.
  *
+ * The engine's command (core/backend/command.c) would leave its exit code and its output in the state folder of
+ * the attempt, and the engine's clean-up would remove them.  Both are imitated, so that a run costs the engine
+ * the calls it costs with programs that run.
+ *
  * What it keeps is bounded by FILES_BYTES_MAX; over that an upload fails, which is what a full disk
  * would do.
  */
@@ -204,6 +208,77 @@ env_value(const char *file, const char *name)
 	return aut_buf_take(&value, NULL);
 }
 
+/* ---- the state folder ---------------------------------------------------------------------------------- */
+
+/* The path that a shell text assigns by `NAME=`, which is at the text's begin or after a newline; or NULL. */
+static char *
+assigned_path(const char *text, const char *name)
+{
+	size_t len = strlen(name);
+	const char *at = text;
+	const char *end;
+
+	while (at != NULL && strncmp(at, name, len) != 0)
+	{
+		at = strchr(at, '\n');
+		at = at != NULL ? at + 1 : NULL;
+	}
+	if (at == NULL)
+	{
+		return NULL;
+	}
+	at += len;
+	at += *at == '\'' ? 1 : 0;
+	end = at + strcspn(at, "'\n ;");
+	return aut_strndup(at, (size_t) (end - at));
+}
+
+/* Put (text NULL: forget) a file of the folder.  Without memory for it the run looks as if it went on. */
+static void
+state_file(agentd_stub *stub, const char *folder, const char *name, const char *text)
+{
+	char *path = aut_printf("%s/%s", folder, name);
+
+	if (path != NULL && text != NULL)
+	{
+		(void) agentd_stub_put(stub, path, text, strlen(text));
+	}
+	else if (path != NULL)
+	{
+		file_remove(stub, path);
+	}
+	aut_free(path);
+}
+
+/* The command ends: with its output and exit code in the state folder, if it is one of the engine's. */
+static void
+finish(agentd_stub *stub, agentd_command *command)
+{
+	char *folder = strncmp(command->text, "_d=", 3) == 0 ? assigned_path(command->text, "_d=") : NULL;
+
+	if (folder != NULL)
+	{
+		state_file(stub, folder, "out.0", "the stand-in ran nothing\n");
+		state_file(stub, folder, "exit", "0 - 0\n");
+	}
+	aut_free(folder);
+	agentd_command_finish(command, 0, NULL);
+}
+
+/* A clean-up of the engine's removes the state folder. */
+static void
+clean_up(agentd_stub *stub, const char *text)
+{
+	char *folder = strstr(text, "rm -rf \"$d\"") != NULL ? assigned_path(text, "d=") : NULL;
+
+	if (folder != NULL)
+	{
+		state_file(stub, folder, "out.0", NULL);
+		state_file(stub, folder, "exit", NULL);
+	}
+	aut_free(folder);
+}
+
 /* ---- commands --------------------------------------------------------------------------------------------- */
 
 static void
@@ -216,7 +291,7 @@ on_callback(void *payload, const aut_http_reply *reply)
 		aut_log(AUT_LOG_WARNING, "stub: callback of run %s: %d %s", command->run_id, reply->code,
 				reply->error.message);
 	}
-	agentd_command_finish(command, 0, NULL);
+	finish(command->agent->stub, command);
 }
 
 /* Post the completion; false: it could not be sent. */
@@ -274,9 +349,10 @@ agentd_stub_start(agentd_stub *stub, agentd_command *command)
 	{
 		waiting = post_callback(command, url, key);
 	}
+	clean_up(stub, command->text);
 	if (!waiting)
 	{
-		agentd_command_finish(command, 0, NULL);
+		finish(stub, command);
 	}
 	aut_free(path);
 	aut_free(url);

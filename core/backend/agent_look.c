@@ -292,6 +292,8 @@ answer_output(aut_agent *agent, const char *data, size_t len)
 							   .len = len,
 							   .offset = agent->from};
 	agent->from += (int64_t) len;
+	/* Less than asked for, of a segment that has no successor yet. */
+	answer.at_end = len < READ_MAX && agent->from - agent->segment < SEGMENT_FULL;
 	aut__agent_answer(agent, &answer);
 }
 

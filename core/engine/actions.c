@@ -536,6 +536,8 @@ output_read(void *payload, const aut_agent_answer *answer)
 	job->output_next = answer->offset + (int64_t) answer->len;
 	keep_tail(job, answer->data, answer->len);
 	job->looks = job->looks > 2 ? 2 : job->looks; /* it talks: look a little sooner */
+	/* An end without an exit file is told by the agent, and the pump may not be through. */
+	job->output_whole = job->end.ended && !job->end.from_event && answer->at_end;
 	aut__job_event(job, AUT_EVENT_DONE, NULL);
 }
 
@@ -543,6 +545,12 @@ static void
 read_output(aut_job *job)
 {
 	aut_error err = AUT_ERROR_INIT;
+	if (job->output_whole)
+	{
+		/* What was read after the end reached the end of the output: there is no more to ask for. */
+		aut__job_event(job, AUT_EVENT_EMPTY, NULL);
+		return;
+	}
 	if (job->piece.len > 0 && job->output_next == 0)
 	{
 		/* The event carried the output (see looked). */

@@ -95,6 +95,7 @@ struct aut_job
 	int64_t note_first_us;
 
 	int64_t output_next; /* stream offset to read from */
+	bool output_whole;   /* it has ended and all it printed has been read */
 	aut_buf piece;       /* bytes to be stored */
 	int64_t piece_start;
 	char tail[AUT_TAIL_MAX + 1];

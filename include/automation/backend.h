@@ -110,6 +110,7 @@ typedef struct aut_agent_answer
 	const char *data;          /* output: bytes at `offset` of the stream */
 	size_t len;
 	int64_t offset;
+	bool at_end;               /* … which are all there was at that moment */
 	bool ended;                /* look: the command has ended … */
 	bool has_exit_code;        /* … with a known code */
 	int exit_code;
