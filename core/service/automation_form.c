@@ -44,7 +44,7 @@ is_blank(const char *text)
 {
 	size_t blank;
 
-	while ((blank = aut__blank_at(text)) > 0)
+	while ((blank = aut_blank_at(text)) > 0)
 		text += blank;
 	return *text == '\0';
 }

@@ -98,9 +98,7 @@ aut__got aut__read_uuid(aut__problems *problems, const aut__loc *at, const json_
 aut__got aut__read_word(aut__problems *problems, const aut__loc *at, const json_t *object,
 						const aut__rule *rule, const char *const *words, const char **out);
 
-/* Length in bytes of the blank (as Python's str.strip sees it) that text begins with, or 0. */
-size_t aut__blank_at(const char *text);
-/* The same for a control character (category Cc). */
+/* Length in bytes of the control character (category Cc) that text begins with, or 0. */
 size_t aut__control_at(const char *text);
 
 /* ---- forms ---------------------------------------------------------------------------------- */

@@ -8,12 +8,10 @@
  * members and never stops half way.  A check that could not be made (no memory, a
  * zone file that cannot be read) is kept beside the list and comes out as the status instead.
  */
-#include <ctype.h>
 #include <errno.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
-#include <strings.h>
 
 #include "core/service/internal.h"
 
@@ -193,29 +191,7 @@ aut__problems_status(aut__problems *problems, json_t **out_problems, aut_error *
 	return status;
 }
 
-/* ---- blanks and control characters ---------------------------------------------------------- */
-
-size_t
-aut__blank_at(const char *text)
-{
-	/* str.isspace beyond ASCII: NEL, NBSP, Ogham, the general punctuation spaces, line and paragraph
-	 * separators, narrow and medium spaces, ideographic. */
-	static const char *const wide[] = {"\xc2\x85",     "\xc2\xa0",     "\xe1\x9a\x80",
-									   "\xe2\x80\xa8", "\xe2\x80\xa9", "\xe2\x80\xaf",
-									   "\xe2\x81\x9f", "\xe3\x80\x80"};
-	const unsigned char *at = (const unsigned char *) text;
-
-	if ((at[0] >= 0x09 && at[0] <= 0x0d) || (at[0] >= 0x1c && at[0] <= 0x20))
-		return 1;
-	if (at[0] == 0xe2 && at[1] == 0x80 && at[2] >= 0x80 && at[2] <= 0x8a)
-		return 3;
-	for (size_t i = 0; i < sizeof wide / sizeof wide[0]; i++)
-	{
-		if (strncmp(text, wide[i], strlen(wide[i])) == 0)
-			return strlen(wide[i]);
-	}
-	return 0;
-}
+/* ---- control characters --------------------------------------------------------------------- */
 
 size_t
 aut__control_at(const char *text)
@@ -338,34 +314,6 @@ aut__read_text(aut__problems *problems, const aut__loc *at, const json_t *object
 	return AUT__VALUE;
 }
 
-/* true / false, or neither. */
-static bool
-bool_from(const json_t *value, bool *out)
-{
-	static const char *const yes[] = {"true", "1", "yes", "on", "t", "y"};
-	static const char *const no[] = {"false", "0", "no", "off", "f", "n"};
-
-	if (json_is_boolean(value))
-		*out = json_is_true(value);
-	else if (json_is_number(value) && json_number_value(value) == 1.0)
-		*out = true;
-	else if (json_is_number(value) && json_number_value(value) == 0.0)
-		*out = false;
-	else if (json_is_string(value))
-	{
-		for (size_t i = 0; i < sizeof yes / sizeof yes[0]; i++)
-		{
-			*out = strcasecmp(json_string_value(value), yes[i]) == 0;
-			if (*out || strcasecmp(json_string_value(value), no[i]) == 0)
-				return true;
-		}
-		return false;
-	}
-	else
-		return false;
-	return true;
-}
-
 aut__got
 aut__read_bool(aut__problems *problems, const aut__loc *at, const json_t *object,
 			   const aut__rule *rule, bool *out)
@@ -377,7 +325,7 @@ aut__read_bool(aut__problems *problems, const aut__loc *at, const json_t *object
 
 	if (got != AUT__VALUE)
 		return got;
-	if (bool_from(value, &made))
+	if (aut_lax_bool(value, &made))
 	{
 		*out = made;
 		return AUT__VALUE;
@@ -388,47 +336,6 @@ aut__read_bool(aut__problems *problems, const aut__loc *at, const json_t *object
 	else
 		aut__problem(problems, &here, "bool_type", value, NULL, "Input should be a valid boolean");
 	return AUT__BAD;
-}
-
-/*
- * A whole number in a text, as the reference reads it: blanks around, a sign, digits with single
- * underscores between them, zeros behind a point.  Numbers beyond int64 are taken as its ends; every
- * rule that follows refuses those.
- */
-static bool
-int_from_text(const char *text, int64_t *out)
-{
-	bool negative = false;
-	bool digit_before = false;
-	int64_t made = 0;
-	size_t blank;
-
-	while ((blank = aut__blank_at(text)) > 0)
-		text += blank;
-	if (*text == '+' || *text == '-')
-		negative = *text++ == '-';
-	if (!isdigit((unsigned char) *text))
-		return false;
-	for (; isdigit((unsigned char) *text) || (*text == '_' && digit_before); text++)
-	{
-		digit_before = *text != '_';
-		if (digit_before && (__builtin_mul_overflow(made, INT64_C(10), &made) ||
-							 __builtin_add_overflow(made, (int64_t) (*text - '0'), &made)))
-			made = INT64_MAX / 20; /* stays beyond any limit, cannot overflow at the next digit */
-	}
-	if (!digit_before)
-		return false;
-	if (*text == '.')
-	{
-		for (text++; *text == '0'; text++)
-			;
-	}
-	while ((blank = aut__blank_at(text)) > 0)
-		text += blank;
-	if (*text != '\0')
-		return false;
-	*out = negative ? -made : made;
-	return true;
 }
 
 aut__got
@@ -458,7 +365,7 @@ aut__read_int(aut__problems *problems, const aut__loc *at, const json_t *object,
 	}
 	else if (json_is_string(value))
 	{
-		if (!int_from_text(json_string_value(value), out))
+		if (!aut_lax_int_text(json_string_value(value), out))
 		{
 			aut__problem(problems, &here, "int_parsing", value, NULL,
 						 "Input should be a valid integer, unable to parse string as an integer");
@@ -481,7 +388,7 @@ real_from_text(const char *text, double *out)
 	double made;
 	size_t blank;
 
-	while ((blank = aut__blank_at(text)) > 0)
+	while ((blank = aut_blank_at(text)) > 0)
 		text += blank;
 	if (text[strspn(text, "+-.")] < '0' || text[strspn(text, "+-.")] > '9' ||
 		strpbrk(text, "xXpP") != NULL)
@@ -490,7 +397,7 @@ real_from_text(const char *text, double *out)
 	made = strtod(text, &end);
 	if (end == text || errno == ERANGE)
 		return false;
-	while ((blank = aut__blank_at(end)) > 0)
+	while ((blank = aut_blank_at(end)) > 0)
 		end += blank;
 	if (*end != '\0' || !isfinite(made))
 		return false;

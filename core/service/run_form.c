@@ -162,7 +162,7 @@ clean_phase(const char *text, aut_buf *out)
 
 	while (*text != '\0' && out->status == AUT_OK)
 	{
-		size_t skip = aut__blank_at(text);
+		size_t skip = aut_blank_at(text);
 
 		if (skip == 0)
 			skip = aut__control_at(text);

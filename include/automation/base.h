@@ -181,6 +181,17 @@ bool aut_url_decode(char *text, size_t *len, bool plus);
 /* Whole decimal integer, optional '-', within [min, max]. */
 bool aut_int_parse(const char *text, int64_t min, int64_t max, int64_t *out);
 
+/* ---- lenient reading (lax.c) ----------------------------------------------------------------- */
+
+/* Length in bytes of the blank (as Python's str.strip sees it) that text begins with, or 0. */
+size_t aut_blank_at(const char *text);
+/* A boolean, 0 or 1, or one of the words true/yes/on/t/y/1 and false/no/off/f/n/0 in any case. */
+bool aut_lax_bool(const json_t *value, bool *out);
+/* A whole number in a text: blanks around, a sign, digits with single underscores between them, zeros
+ * behind a point.  Beyond int64 it becomes a number near its ends; every rule that follows refuses
+ * those. */
+bool aut_lax_int_text(const char *text, int64_t *out);
+
 /* ---- crypto -------------------------------------------------------------------------------- */
 
 aut_status aut_random(void *out, size_t len, aut_error *err);
