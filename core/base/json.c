@@ -7,56 +7,51 @@
  * bits, numbers that overflow, NUL in keys and texts, lone surrogates, invalid UTF-8, anything
  * behind the document. Texts made here come from the process's allocator; values come from
  * jansson's, which this file never sets.
+ *
+ * What jansson does not get right when memory runs out: its lexer gathers each token in a buffer that
+ * doubles, from 16 bytes on, and ignores that it could not.  The byte is lost; if it is the closing
+ * quote, the decoder reads and writes past the ends of its buffers (2.14, lex_save and
+ * lex_scan_string).  There is no way around it from outside: priming the buffer with a long first token
+ * runs into the same fault, hooks into the allocator belong to the whole process, and comparing with
+ * the text afterwards comes too late.  Only a parser of our own is sound; it is not worth having while
+ * Linux kills a process rather than refusing it some dozen bytes.
  */
 #include <string.h>
 
 #include "automation/base.h"
 
-/* What a flat look at a document says of it. */
-typedef struct outline
-{
-	ptrdiff_t too_deep_at; /* where it first nests too deeply, or -1 */
-	size_t longest;        /* bytes of its longest token, quotes and escapes included */
-} outline;
-
 /*
- * Knows strings, brackets and what stands between; whatever else is wrong is found by the parser,
- * which sees the same bytes.
+ * Where the document first nests too deeply, or -1.  Knows strings and brackets only; whatever
+ * else is wrong is found by the parser, which sees the same bytes.
  */
-static outline
-outline_of(const char *text, size_t len)
+static ptrdiff_t
+too_deep_at(const char *text, size_t len)
 {
-	outline found = {-1, 0};
-	size_t start = 0; /* of the token under way */
 	int depth = 0;
 	bool in_string = false;
 
 	for (size_t i = 0; i < len; i++)
 	{
 		char c = text[i];
-		bool ends = !in_string && strchr("[]{}:, \t\r\n", c) != NULL;
 
-		if (in_string && c == '\\')
-			i++;
+		if (in_string)
+		{
+			if (c == '\\')
+				i++;
+			else if (c == '"')
+				in_string = false;
+		}
 		else if (c == '"')
+			in_string = true;
+		else if (c == '[' || c == '{')
 		{
-			if (!in_string)
-				start = i;
-			in_string = !in_string;
+			if (++depth > AUT_JSON_DEPTH_MAX)
+				return (ptrdiff_t) i;
 		}
-		else if (!in_string && (c == '[' || c == '{'))
-		{
-			if (++depth > AUT_JSON_DEPTH_MAX && found.too_deep_at < 0)
-				found.too_deep_at = (ptrdiff_t) i;
-		}
-		else if (!in_string && (c == ']' || c == '}') && depth > 0)
+		else if ((c == ']' || c == '}') && depth > 0)
 			depth--;
-		if (ends)
-			start = i + 1;
-		else if (i + 1 - start > found.longest)
-			found.longest = i + 1 - start;
 	}
-	return found;
+	return -1;
 }
 
 /*
@@ -75,114 +70,29 @@ failed_for_memory(const json_error_t *story)
 		   strncmp(story->text, key, sizeof key - 1) == 0;
 }
 
-/*
- * jansson's lexer gathers each token in a buffer that only ever grows, and when it cannot grow, the byte
- * is dropped and nobody told: a string of the document could come back shorter than it was sent.
- * Hooks into its allocator would tell, but belong to the process (inside PostgreSQL, to others too).
- * So the document is read as the second element of a list whose first is a text as long as its
- * longest token.  Once that has come back whole the buffer is as large as any token needs, and does
- * not grow again.
- */
-typedef struct feed
-{
-	const char *text;
-	size_t len, at;  /* the document */
-	size_t padding;  /* bytes of the first element still to come */
-	int stage;       /* opening, padding, middle, document, closing, over */
-	size_t stage_at; /* bytes given of a fixed text */
-} feed;
-
-static size_t
-feed_fixed(feed *from, const char *fixed, char *out, size_t room)
-{
-	size_t n = strlen(fixed) - from->stage_at;
-
-	n = n < room ? n : room;
-	memcpy(out, fixed + from->stage_at, n);
-	from->stage_at += n;
-	return n;
-}
-
-static size_t
-feed_bytes(void *out, size_t room, void *payload)
-{
-	static const char *const fixed[] = {"[\"", NULL, "\",\n", NULL, "\n]"};
-	feed *from = payload;
-	size_t used = 0;
-
-	while (used < room && from->stage < 5)
-	{
-		char *to = (char *) out + used;
-		size_t n;
-
-		if (from->stage == 1)
-		{
-			n = from->padding < room - used ? from->padding : room - used;
-			memset(to, ' ', n);
-			from->padding -= n;
-		}
-		else if (from->stage == 3)
-		{
-			n = from->len - from->at < room - used ? from->len - from->at : room - used;
-			memcpy(to, from->text + from->at, n);
-			from->at += n;
-		}
-		else
-			n = feed_fixed(from, fixed[from->stage], to, room - used);
-		used += n;
-		if (used < room)
-		{
-			from->stage++;
-			from->stage_at = 0;
-		}
-	}
-	return used;
-}
-
-/* The document's value, or NULL when it is none or memory ran out anywhere. */
-static json_t *
-parse_padded(const char *text, size_t len, size_t longest)
-{
-	feed from = {.text = text, .len = len, .padding = longest};
-	json_t *list = json_load_callback(feed_bytes, &from, 0, NULL);
-	json_t *value = NULL;
-
-	if (json_array_size(list) == 2 && json_string_length(json_array_get(list, 0)) == longest)
-		value = json_incref(json_array_get(list, 1));
-	json_decref(list);
-	return value;
-}
-
 aut_status
 aut_json_parse(const char *text, size_t len, json_t **out, aut_error *err)
 {
 	json_error_t story;
 	json_t *value;
-	outline found;
+	ptrdiff_t deep;
 
 	if (text == NULL || len == 0)
 		return aut_fail(err, AUT_EBADREQ, "invalid JSON: the document is empty");
-	found = outline_of(text, len);
-	if (found.too_deep_at >= 0)
+	deep = too_deep_at(text, len);
+	if (deep >= 0)
 		return aut_fail(err, AUT_EBADREQ,
 						"invalid JSON: nested more than %d levels deep at byte %td",
-						AUT_JSON_DEPTH_MAX, found.too_deep_at + 1);
-	value = parse_padded(text, len, found.longest);
-	if (value != NULL)
-	{
-		*out = value;
-		return AUT_OK;
-	}
-	/* Read it as it is for a message about it.  What is fine now failed for memory before. */
+						AUT_JSON_DEPTH_MAX, deep + 1);
 	memset(&story, 0, sizeof story);
 	value = json_loadb(text, len, JSON_DECODE_ANY, &story);
-	if (value != NULL || failed_for_memory(&story))
-	{
-		json_decref(value);
+	if (value == NULL && failed_for_memory(&story))
 		return aut_fail(err, AUT_ENOMEM, "out of memory while reading JSON of %zu bytes", len);
-	}
-	return aut_fail(err, AUT_EBADREQ, "invalid JSON: %s at line %d, column %d", story.text, story.line,
-					story.column);
+	if (value == NULL)
+		return aut_fail(err, AUT_EBADREQ, "invalid JSON: %s at line %d, column %d", story.text,
+						story.line, story.column);
+	*out = value;
+	return AUT_OK;
 }
 
 static int
