@@ -34,6 +34,7 @@ typedef struct aut_sqlite_options
  * EBUSY: another process has it (the message names it).  ENOTFOUND: not there and create is false.
  * EUNSUPPORTED: made by a newer version, or by the reference implementation.  EINVAL: a folder, or
  * another program's database.  ECORRUPT: not a database.  EIO: cannot be read or written.
+ * Of the open store's statements also EUNAVAILABLE: the disk is full; what was committed is safe.
  */
 aut_status aut_sqlite_open(const char *path, const aut_sqlite_options *options, aut_db **out,
 						   aut_error *err);

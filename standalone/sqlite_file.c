@@ -24,6 +24,7 @@
 
 #define HEADER_SIZE 100
 #define JOURNAL_LIMIT "67108864" /* bytes a WAL file keeps after a checkpoint */
+#define FULL_DISK_SAY_US (60 * AUT_US_PER_S)
 #define VALUE_BYTES_MAX (256 * 1024 * 1024)
 
 /* ---- errors -------------------------------------------------------------------------------- */
@@ -50,7 +51,8 @@ status_of(int code)
 		case SQLITE_BUSY:
 		case SQLITE_LOCKED:
 			return AUT_EBUSY;
-		case SQLITE_FULL:
+		case SQLITE_FULL: /* not for ever: whoever asks again once there is room is served */
+			return AUT_EUNAVAILABLE;
 		case SQLITE_IOERR:
 		case SQLITE_READONLY:
 		case SQLITE_CANTOPEN:
@@ -72,11 +74,28 @@ status_of(int code)
 	}
 }
 
+/* Whoever asked hears it, but the one who can help reads the log; once a minute is enough there. */
+static void
+log_full_disk(sqlite3 *handle)
+{
+	static int64_t said_us = AUT_TIME_NONE;
+	int64_t now_us = aut_mono_us(aut_clock_system());
+
+	if (said_us != AUT_TIME_NONE && now_us - said_us < FULL_DISK_SAY_US)
+		return;
+	said_us = now_us;
+	aut_log(AUT_LOG_ERROR, "the disk with %s is full: nothing can be stored until there is room",
+			handle != NULL ? sqlite3_db_filename(handle, STORE_SCHEMA) : "the database");
+}
+
 aut_status
 aut__sqlite_error(sqlite3 *handle, int code, aut_error *err)
 {
 	aut_status status = status_of(code);
 	const char *sqlstate = "";
+
+	if ((code & 0xff) == SQLITE_FULL)
+		log_full_disk(handle);
 
 	/* SQLITE_IOERR_NOMEM and the like are out of memory in disguise */
 	if (code == SQLITE_IOERR_NOMEM)
