@@ -47,6 +47,8 @@ COMMENT ON TABLE automation.gap IS 'Fires that were missed while no worker ran, 
 COMMENT ON TABLE automation.run IS 'One row per run. Read through automation.runs.';
 COMMENT ON TABLE automation.run_input IS 'What a run was triggered with.';
 COMMENT ON TABLE automation.run_output IS 'What runs printed, newest part. Read through automation.logs().';
+COMMENT ON TABLE automation.dedupe IS 'Keys that triggers were given, and the runs they made.';
+COMMENT ON TABLE automation.disable_event IS 'When and why automations were switched off.';
 COMMENT ON TABLE automation.upload IS 'Tarballs kept in the database: names and owners.';
 COMMENT ON TABLE automation.upload_data IS 'Tarballs kept in the database: content.';
 COMMENT ON TABLE automation.worker IS 'Which worker holds runs, and until when it is believed alive.';
@@ -70,6 +72,8 @@ SELECT pg_catalog.pg_extension_config_dump('automation.gap', '');
 SELECT pg_catalog.pg_extension_config_dump('automation.run', '');
 SELECT pg_catalog.pg_extension_config_dump('automation.run_input', '');
 SELECT pg_catalog.pg_extension_config_dump('automation.run_output', '');
+SELECT pg_catalog.pg_extension_config_dump('automation.dedupe', '');
+SELECT pg_catalog.pg_extension_config_dump('automation.disable_event', '');
 SELECT pg_catalog.pg_extension_config_dump('automation.upload', '');
 SELECT pg_catalog.pg_extension_config_dump('automation.upload_data', '');
 
@@ -89,6 +93,10 @@ ALTER TABLE automation.automation ENABLE ROW LEVEL SECURITY;
 CREATE POLICY own ON automation.automation FOR SELECT USING (automation._may_see(owner));
 ALTER TABLE automation.schedule ENABLE ROW LEVEL SECURITY;
 CREATE POLICY own ON automation.schedule FOR SELECT
+    USING (EXISTS (SELECT FROM automation.automation a WHERE a.id OPERATOR(pg_catalog.=) automation_id));
+ALTER TABLE automation.dedupe ENABLE ROW LEVEL SECURITY;
+ALTER TABLE automation.disable_event ENABLE ROW LEVEL SECURITY;
+CREATE POLICY own ON automation.disable_event FOR SELECT
     USING (EXISTS (SELECT FROM automation.automation a WHERE a.id OPERATOR(pg_catalog.=) automation_id));
 ALTER TABLE automation.gap ENABLE ROW LEVEL SECURITY;
 CREATE POLICY own ON automation.gap FOR SELECT
@@ -115,7 +123,11 @@ SELECT a.id,
        CASE WHEN a.trigger_type OPERATOR(pg_catalog.=) 'cron' THEN a.trigger OPERATOR(pg_catalog.->>) 'schedule' END AS schedule,
        CASE WHEN a.trigger_type OPERATOR(pg_catalog.=) 'cron' THEN a.trigger OPERATOR(pg_catalog.->>) 'timezone' END AS timezone,
        s.next_fire_at,
-       GREATEST(a.last_triggered_at, s.last_fire_at) AS last_triggered_at,
+       GREATEST(a.last_triggered_at, s.last_fire_at,
+                (SELECT pg_catalog.max(m.created_at)
+                   FROM automation.run m
+                  WHERE m.automation_id OPERATOR(pg_catalog.=) a.id
+                    AND m.trigger_source OPERATOR(pg_catalog.=) 'manual')) AS last_triggered_at,
        a.description,
        a.entrypoint,
        pg_catalog.make_interval(secs => a.timeout_s) AS timeout,

@@ -53,6 +53,7 @@ CREATE TABLE automation.gap (
     created_at timestamptz NOT NULL,
     PRIMARY KEY (automation_id, first_missed)
 );
+CREATE INDEX gap_created_idx ON automation.gap (created_at);
 CREATE TABLE automation.run (
     id uuid NOT NULL,
     automation_id uuid NOT NULL REFERENCES automation.automation (id) ON DELETE CASCADE,
@@ -88,7 +89,9 @@ CREATE INDEX run_ready_idx ON automation.run (ready_at, id) WHERE status = 'PEND
 CREATE INDEX run_held_idx ON automation.run (worker, id) WHERE status = 'RUNNING';
 CREATE INDEX run_cleanup_idx ON automation.run (cleanup_at) WHERE cleanup_at IS NOT NULL;
 CREATE INDEX run_newest_idx ON automation.run (automation_id, id DESC);
-CREATE INDEX run_status_idx ON automation.run (automation_id, status);
+CREATE INDEX run_status_idx ON automation.run (automation_id, status, id);
+CREATE INDEX run_manual_idx ON automation.run (automation_id, created_at)
+    WHERE trigger_source = 'manual';
 CREATE TABLE automation.run_input (
     run_id uuid NOT NULL REFERENCES automation.run (id) ON DELETE CASCADE,
     input json NOT NULL,
@@ -101,6 +104,26 @@ CREATE TABLE automation.run_output (
     at timestamptz NOT NULL,
     PRIMARY KEY (run_id, start)
 );
+CREATE TABLE automation.dedupe (
+    automation_id uuid NOT NULL REFERENCES automation.automation (id) ON DELETE CASCADE,
+    dedupe_key text NOT NULL,
+    run_id uuid NOT NULL,
+    expires_at timestamptz NOT NULL,
+    PRIMARY KEY (automation_id, dedupe_key)
+);
+CREATE INDEX dedupe_expires_idx ON automation.dedupe (expires_at);
+CREATE TABLE automation.disable_event (
+    id uuid NOT NULL,
+    automation_id uuid NOT NULL REFERENCES automation.automation (id) ON DELETE CASCADE,
+    run_id uuid REFERENCES automation.run (id) ON DELETE SET NULL,
+    reason text NOT NULL,
+    detail json,
+    source text NOT NULL,
+    created_at timestamptz NOT NULL,
+    PRIMARY KEY (id)
+);
+CREATE INDEX disable_event_newest_idx ON automation.disable_event (automation_id, created_at DESC);
+CREATE INDEX disable_event_run_idx ON automation.disable_event (run_id);
 CREATE TABLE automation.upload (
     id uuid NOT NULL,
     org_id uuid NOT NULL,
@@ -116,6 +139,8 @@ CREATE TABLE automation.upload (
     PRIMARY KEY (id)
 );
 CREATE INDEX upload_newest_idx ON automation.upload (org_id, user_id, created_at DESC);
+CREATE INDEX upload_deleted_idx ON automation.upload (deleted_at)
+    WHERE deleted_at IS NOT NULL;
 CREATE TABLE automation.upload_data (
     upload_id uuid NOT NULL REFERENCES automation.upload (id) ON DELETE CASCADE,
     data bytea NOT NULL,

@@ -86,6 +86,18 @@ aut_uuid_v7(int64_t now_us, aut_uuid *out, aut_error *err)
 	return AUT_OK;
 }
 
+void
+aut_uuid_v7_first(int64_t time_us, aut_uuid *out)
+{
+	uint64_t ms = time_us > 0 ? (uint64_t) (time_us / AUT_US_PER_MS) & UINT64_C(0xffffffffffff) : 0;
+
+	*out = AUT_UUID_NIL;
+	for (int i = 0; i < 6; i++)
+		out->bytes[i] = (uint8_t) (ms >> (40 - 8 * i));
+	out->bytes[6] = 0x70;
+	out->bytes[8] = 0x80;
+}
+
 aut_status
 aut_uuid_v5(const aut_uuid *name_space, const void *name, size_t len, aut_uuid *out, aut_error *err)
 {

@@ -3,9 +3,12 @@
  * core/store/automations.c - definitions: what a person edits.
  *
  * Deletion is soft: deleted_at is set through _update, and every read here skips such rows, so that the
- * history of runs keeps its automation.  last_triggered_at in a result is the later of two columns that
- * are kept apart, because a cron fire must touch only the hot table: automation.last_triggered_at
- * (manual and event) and schedule.last_fire_at (cron).
+ * history of runs keeps its automation.
+ *
+ * last_triggered_at in a result is the latest of three: schedule.last_fire_at (cron), the newest manual
+ * run (found by run_manual_idx), and automation.last_triggered_at, which remembers both when the
+ * schedule or the run goes.  A trigger writes no row but its run's: sessions that trigger one
+ * automation side by side, or often in one transaction, would otherwise queue for that row.
  */
 #include <string.h>
 
@@ -68,8 +71,10 @@ static const aut_stmt automation_update = {
 	"a.plugin_spec, a.model, a.agent_profile_id, a.trigger, a.trigger_type, "                        \
 	"a.observability_associations, a.tarball_path, a.setup_script_path, a.entrypoint, a.timeout_s, " \
 	"a.keep_alive, a.state, a.disabled_reason, a.disabled_detail, a.disabled_at, a.deleted_at, "     \
-	"a.last_triggered_at, a.created_at, a.updated_at, s.next_fire_at, s.last_fire_at"
-#define TYPES "uuuttttjjttjtjtttibttjTTTTTTT"
+	"a.last_triggered_at, a.created_at, a.updated_at, s.next_fire_at, s.last_fire_at, "              \
+	"(SELECT m.created_at FROM automation.run AS m WHERE m.automation_id = a.id"                     \
+	" AND m.trigger_source = 'manual' ORDER BY m.created_at DESC LIMIT 1) AS last_manual_at"
+#define TYPES "uuuttttjjttjtjtttibttjTTTTTTTT"
 #define FROM                                                                                         \
 	" FROM automation.automation AS a LEFT JOIN automation.schedule AS s ON s.automation_id = a.id"
 
@@ -117,12 +122,15 @@ static const aut_stmt automation_count = {
 	.sql = "SELECT count(*) FROM automation.automation AS a" OF_ORG " LIMIT 1",
 };
 
+/* Nothing to remember while a later manual run is there to tell. */
 static const aut_stmt automation_triggered = {
 	.name = "automation_triggered",
 	.params = "uT",
 	.columns = "",
 	.sql = "UPDATE automation.automation SET last_triggered_at = $2"
-		   " WHERE id = $1 AND (last_triggered_at IS NULL OR last_triggered_at < $2)",
+		   " WHERE id = $1 AND (last_triggered_at IS NULL OR last_triggered_at < $2)"
+		   " AND NOT EXISTS (SELECT 1 FROM automation.run AS m WHERE m.automation_id = $1"
+		   " AND m.trigger_source = 'manual' AND m.created_at > $2)",
 };
 
 const aut_stmt *const aut__automation_statements[] = {
@@ -136,8 +144,15 @@ const aut_stmt *const aut__automation_statements[] = {
 static void
 read_one(const aut_rows *rows, size_t row, aut_automation *out)
 {
-	int64_t by_hand = aut_rows_time(rows, row, 24);
-	int64_t by_clock = aut_rows_time(rows, row, 28);
+	/* AUT_TIME_NONE is the smallest time, so the latest is the largest */
+	int64_t last = aut_rows_time(rows, row, 24);
+
+	for (size_t column = 28; column <= 29; column++)
+	{
+		int64_t other = aut_rows_time(rows, row, column);
+
+		last = other > last ? other : last;
+	}
 
 	*out = (aut_automation){
 		.id = aut_rows_uuid(rows, row, 0),
@@ -165,8 +180,7 @@ read_one(const aut_rows *rows, size_t row, aut_automation *out)
 		.disabled_detail = aut_rows_text(rows, row, 21),
 		.disabled_at = aut_rows_time(rows, row, 22),
 		.deleted_at = aut_rows_time(rows, row, 23),
-		/* AUT_TIME_NONE is the smallest time, so the later one is the larger one */
-		.last_triggered_at = by_hand > by_clock ? by_hand : by_clock,
+		.last_triggered_at = last,
 		.created_at = aut_rows_time(rows, row, 25),
 		.updated_at = aut_rows_time(rows, row, 26),
 		.next_fire_at = aut_rows_time(rows, row, 27),

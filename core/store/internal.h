@@ -17,6 +17,8 @@ extern const aut_stmt *const aut__claim_statements[];
 extern const aut_stmt *const aut__output_statements[];
 extern const aut_stmt *const aut__upload_statements[];
 extern const aut_stmt *const aut__worker_statements[];
+extern const aut_stmt *const aut__policy_statements[];
+extern const aut_stmt *const aut__retention_statements[];
 
 /* Most rows one call may ask for; a larger (or negative) limit is AUT_EINVAL. */
 #define AUT__LIMIT_MAX 10000

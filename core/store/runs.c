@@ -123,8 +123,8 @@ static const aut_stmt run_counts = {
 static const aut_stmt run_task = {
 	.name = "run_task",
 	.params = "u",
-	.columns = AUT__RUN_TYPES "uutjtttttjibj",
-	.sql = "SELECT " AUT__RUN_COLUMNS ", a.org_id, a.user_id, a.name, a.trigger, a.trigger_type, a.model,"
+	.columns = AUT__RUN_TYPES "uuttTtjtttttjibj",
+	.sql = "SELECT " AUT__RUN_COLUMNS ", a.org_id, a.user_id, a.owner, a.state, a.deleted_at, a.name, a.trigger, a.trigger_type, a.model,"
 		   " a.agent_profile_id, a.tarball_path, a.entrypoint, a.observability_associations,"
 		   " a.timeout_s, a.keep_alive, i.input"
 		   " FROM automation.run AS r"
@@ -375,6 +375,9 @@ aut_store_run_task(aut_db *db, const aut_uuid *run_id, aut_run_task *out, aut_er
 	}
 	task.org_id = aut_rows_uuid(rows, 0, at++);
 	task.user_id = aut_rows_uuid(rows, 0, at++);
+	task.owner = aut_rows_text(rows, 0, at++);
+	task.automation_state = aut_rows_text(rows, 0, at++);
+	task.automation_deleted_at = aut_rows_time(rows, 0, at++);
 	task.automation_name = aut_rows_text(rows, 0, at++);
 	task.trigger = aut_rows_text(rows, 0, at++);
 	task.trigger_type = aut_rows_text(rows, 0, at++);

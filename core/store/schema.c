@@ -136,7 +136,8 @@
 	"    missed bigint NOT NULL,\n"                                                                  \
 	"    created_at timestamptz NOT NULL,\n"                                                         \
 	"    PRIMARY KEY (automation_id, first_missed)\n"                                                \
-	");\n"
+	");\n"                                                                                           \
+	"CREATE INDEX gap_created_idx ON automation.gap (created_at);\n"
 
 #define SQLITE_GAP                                                                                   \
 	"CREATE TABLE automation.gap (\n"                                                                \
@@ -146,7 +147,8 @@
 	"    missed INTEGER NOT NULL,\n"                                                                 \
 	"    created_at INTEGER NOT NULL,\n"                                                             \
 	"    PRIMARY KEY (automation_id, first_missed)\n"                                                \
-	") STRICT, WITHOUT ROWID;\n"
+	") STRICT, WITHOUT ROWID;\n"                                                                     \
+	"CREATE INDEX automation.gap_created_idx ON gap (created_at);\n"
 
 /* ---- run ----------------------------------------------------------------------------------- */
 
@@ -186,7 +188,9 @@
 	"CREATE INDEX run_held_idx ON automation.run (worker, id) WHERE status = 'RUNNING';\n"           \
 	"CREATE INDEX run_cleanup_idx ON automation.run (cleanup_at) WHERE cleanup_at IS NOT NULL;\n"    \
 	"CREATE INDEX run_newest_idx ON automation.run (automation_id, id DESC);\n"                      \
-	"CREATE INDEX run_status_idx ON automation.run (automation_id, status);\n"
+	"CREATE INDEX run_status_idx ON automation.run (automation_id, status, id);\n"                   \
+	"CREATE INDEX run_manual_idx ON automation.run (automation_id, created_at)\n"                    \
+	"    WHERE trigger_source = 'manual';\n"
 
 #define SQLITE_RUN                                                                                   \
 	"CREATE TABLE automation.run (\n"                                                                \
@@ -224,7 +228,9 @@
 	"CREATE INDEX automation.run_held_idx ON run (worker, id) WHERE status = 'RUNNING';\n"           \
 	"CREATE INDEX automation.run_cleanup_idx ON run (cleanup_at) WHERE cleanup_at IS NOT NULL;\n"    \
 	"CREATE INDEX automation.run_newest_idx ON run (automation_id, id DESC);\n"                      \
-	"CREATE INDEX automation.run_status_idx ON run (automation_id, status);\n"
+	"CREATE INDEX automation.run_status_idx ON run (automation_id, status, id);\n"                   \
+	"CREATE INDEX automation.run_manual_idx ON run (automation_id, created_at)\n"                    \
+	"    WHERE trigger_source = 'manual';\n"
 
 #define POSTGRES_RUN_INPUT                                                                           \
 	"CREATE TABLE automation.run_input (\n"                                                          \
@@ -259,6 +265,61 @@
 	"    PRIMARY KEY (run_id, start)\n"                                                              \
 	") STRICT;\n"
 
+/* ---- dedupe -------------------------------------------------------------------------------- */
+
+/* The run is not referenced: one that retention takes away leaves a key that is free again. */
+#define POSTGRES_DEDUPE                                                                              \
+	"CREATE TABLE automation.dedupe (\n"                                                             \
+	"    automation_id uuid NOT NULL REFERENCES automation.automation (id) ON DELETE CASCADE,\n"     \
+	"    dedupe_key text NOT NULL,\n"                                                                \
+	"    run_id uuid NOT NULL,\n"                                                                    \
+	"    expires_at timestamptz NOT NULL,\n"                                                         \
+	"    PRIMARY KEY (automation_id, dedupe_key)\n"                                                  \
+	");\n"                                                                                           \
+	"CREATE INDEX dedupe_expires_idx ON automation.dedupe (expires_at);\n"
+
+#define SQLITE_DEDUPE                                                                                \
+	"CREATE TABLE automation.dedupe (\n"                                                             \
+	"    automation_id BLOB NOT NULL REFERENCES automation (id) ON DELETE CASCADE,\n"                \
+	"    dedupe_key TEXT NOT NULL,\n"                                                                \
+	"    run_id BLOB NOT NULL CHECK (length(run_id) = 16),\n"                                        \
+	"    expires_at INTEGER NOT NULL,\n"                                                             \
+	"    PRIMARY KEY (automation_id, dedupe_key)\n"                                                  \
+	") STRICT, WITHOUT ROWID;\n"                                                                     \
+	"CREATE INDEX automation.dedupe_expires_idx ON dedupe (expires_at);\n"
+
+/* ---- disable_event ------------------------------------------------------------------------- */
+
+/* Every time an automation was switched off, by whom and why; the newest one is where the health check
+ * begins to look.  Indexed by the run for the sake of its deletion. */
+#define POSTGRES_DISABLE_EVENT                                                                       \
+	"CREATE TABLE automation.disable_event (\n"                                                      \
+	"    id uuid NOT NULL,\n"                                                                        \
+	"    automation_id uuid NOT NULL REFERENCES automation.automation (id) ON DELETE CASCADE,\n"     \
+	"    run_id uuid REFERENCES automation.run (id) ON DELETE SET NULL,\n"                           \
+	"    reason text NOT NULL,\n"                                                                    \
+	"    detail json,\n"                                                                             \
+	"    source text NOT NULL,\n"                                                                    \
+	"    created_at timestamptz NOT NULL,\n"                                                         \
+	"    PRIMARY KEY (id)\n"                                                                         \
+	");\n"                                                                                           \
+	"CREATE INDEX disable_event_newest_idx ON automation.disable_event (automation_id, created_at DESC);\n" \
+	"CREATE INDEX disable_event_run_idx ON automation.disable_event (run_id);\n"
+
+#define SQLITE_DISABLE_EVENT                                                                         \
+	"CREATE TABLE automation.disable_event (\n"                                                      \
+	"    id BLOB NOT NULL CHECK (length(id) = 16),\n"                                                \
+	"    automation_id BLOB NOT NULL REFERENCES automation (id) ON DELETE CASCADE,\n"                \
+	"    run_id BLOB REFERENCES run (id) ON DELETE SET NULL,\n"                                      \
+	"    reason TEXT NOT NULL,\n"                                                                    \
+	"    detail TEXT,\n"                                                                             \
+	"    source TEXT NOT NULL,\n"                                                                    \
+	"    created_at INTEGER NOT NULL,\n"                                                             \
+	"    PRIMARY KEY (id)\n"                                                                         \
+	") STRICT;\n"                                                                                    \
+	"CREATE INDEX automation.disable_event_newest_idx ON disable_event (automation_id, created_at DESC);\n" \
+	"CREATE INDEX automation.disable_event_run_idx ON disable_event (run_id);\n"
+
 /* ---- upload -------------------------------------------------------------------------------- */
 
 /* Tarballs are compressed already: EXTERNAL keeps PostgreSQL from trying again. */
@@ -278,6 +339,8 @@
 	"    PRIMARY KEY (id)\n"                                                                         \
 	");\n"                                                                                           \
 	"CREATE INDEX upload_newest_idx ON automation.upload (org_id, user_id, created_at DESC);\n"      \
+	"CREATE INDEX upload_deleted_idx ON automation.upload (deleted_at)\n"                            \
+	"    WHERE deleted_at IS NOT NULL;\n"                                                            \
 	"CREATE TABLE automation.upload_data (\n"                                                        \
 	"    upload_id uuid NOT NULL REFERENCES automation.upload (id) ON DELETE CASCADE,\n"             \
 	"    data bytea NOT NULL,\n"                                                                     \
@@ -301,6 +364,8 @@
 	"    PRIMARY KEY (id)\n"                                                                         \
 	") STRICT;\n"                                                                                    \
 	"CREATE INDEX automation.upload_newest_idx ON upload (org_id, user_id, created_at DESC);\n"      \
+	"CREATE INDEX automation.upload_deleted_idx ON upload (deleted_at)\n"                            \
+	"    WHERE deleted_at IS NOT NULL;\n"                                                            \
 	"CREATE TABLE automation.upload_data (\n"                                                        \
 	"    upload_id BLOB NOT NULL REFERENCES upload (id) ON DELETE CASCADE,\n"                        \
 	"    data BLOB NOT NULL,\n"                                                                      \
@@ -342,9 +407,11 @@ const char *
 aut_store_schema(aut_dialect dialect)
 {
 	static const char postgres[] = POSTGRES_AUTOMATION POSTGRES_SCHEDULE POSTGRES_GAP POSTGRES_RUN
-		POSTGRES_RUN_INPUT POSTGRES_RUN_OUTPUT POSTGRES_UPLOAD POSTGRES_WORKER;
+		POSTGRES_RUN_INPUT POSTGRES_RUN_OUTPUT POSTGRES_DEDUPE POSTGRES_DISABLE_EVENT POSTGRES_UPLOAD
+			POSTGRES_WORKER;
 	static const char sqlite[] = SQLITE_AUTOMATION SQLITE_SCHEDULE SQLITE_GAP SQLITE_RUN
-		SQLITE_RUN_INPUT SQLITE_RUN_OUTPUT SQLITE_UPLOAD SQLITE_WORKER SQLITE_META;
+		SQLITE_RUN_INPUT SQLITE_RUN_OUTPUT SQLITE_DEDUPE SQLITE_DISABLE_EVENT SQLITE_UPLOAD SQLITE_WORKER
+			SQLITE_META;
 
 	return dialect == AUT_DIALECT_POSTGRES ? postgres : sqlite;
 }
@@ -355,7 +422,7 @@ aut_store_statement(size_t index)
 	static const aut_stmt *const *const all[] = {
 		aut__automation_statements, aut__schedule_statements, aut__run_statements,
 		aut__claim_statements,      aut__output_statements,   aut__upload_statements,
-		aut__worker_statements,
+		aut__worker_statements,     aut__policy_statements,   aut__retention_statements,
 	};
 
 	for (size_t i = 0; i < sizeof(all) / sizeof(all[0]); i++)

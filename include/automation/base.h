@@ -155,6 +155,8 @@ extern const aut_uuid AUT_UUID_NAMESPACE_DNS;
 aut_status aut_uuid_v4(aut_uuid *out, aut_error *err);
 /* Version 7 (RFC 9562): time-ordered; ids made in one process strictly increase. */
 aut_status aut_uuid_v7(int64_t now_us, aut_uuid *out, aut_error *err);
+/* The smallest version 7 id of that millisecond: ids made before it are smaller. */
+void aut_uuid_v7_first(int64_t time_us, aut_uuid *out);
 aut_status aut_uuid_v5(const aut_uuid *name_space, const void *name, size_t len, aut_uuid *out,
 					   aut_error *err);
 /* Lower-case with dashes. */

@@ -13,6 +13,8 @@
  *   run          one row per run; hot while PENDING or RUNNING
  *   run_input    the event or input a run was triggered with
  *   run_output   what a run printed, in chunks keyed by byte offset; the newest part is kept
+ *   dedupe       keys that triggers were given, and the runs they made
+ *   disable_event   when and why an automation was switched off
  *   upload, upload_data   tarballs kept in the database
  *   worker       who executes; its lease says until when it is believed alive
  *   meta         schema version (SQLite; in PostgreSQL the extension's version says it)
@@ -139,6 +141,9 @@ typedef struct aut_run_task
 {
 	aut_run run;
 	aut_uuid org_id, user_id;
+	const char *owner;        /* database role (extension), else NULL */
+	const char *automation_state;
+	int64_t automation_deleted_at;
 	const char *automation_name;
 	const char *trigger;      /* JSON text */
 	const char *trigger_type; /* "cron" or "event" */
@@ -201,6 +206,23 @@ aut_status aut_store_run_finish(aut_db *db, const aut_run_end *end, bool *out_wo
 aut_status aut_store_run_skip_pending(aut_db *db, const aut_uuid *automation_id, bool manual_too,
 									  int64_t now, const char *error_detail, const char *status_detail,
 									  int64_t *out_count, aut_error *err);
+
+/* End a run that was claimed in the same transaction as SKIPPED, as if it had not been claimed. */
+aut_status aut_store_run_skip_claimed(aut_db *db, const aut_uuid *id, const char *worker, int64_t now,
+									  const char *error_detail, const char *status_detail,
+									  aut_error *err);
+/* Give up to limit PENDING runs that are ready and have no phase this one, in the order of their claim,
+ * from a place on (0 and the nil id: all), which moves.  out_ids has room for limit. */
+aut_status aut_store_run_waiting(aut_db *db, const char *phase, int64_t now, int64_t limit,
+								 int64_t *after_ready_at, aut_uuid *after_id, aut_uuid *out_ids,
+								 size_t *out_count, aut_error *err);
+
+/* *out_taken: the key was free (never used, expired, or its run is gone) and is now of run_id. */
+aut_status aut_store_dedupe_take(aut_db *db, const aut_uuid *automation_id, const char *key,
+								 const aut_uuid *run_id, int64_t now, int64_t expires_at,
+								 bool *out_taken, aut_error *err);
+aut_status aut_store_dedupe_run(aut_db *db, const aut_uuid *automation_id, const char *key,
+								aut_uuid *out, aut_error *err); /* ENOTFOUND */
 
 /* Ended runs whose clean-up is due, of this worker (or whose worker's lease has ended).  Earliest first. */
 aut_status aut_store_run_cleanup_due(aut_db *db, const char *worker, int64_t now, int64_t limit,
@@ -282,7 +304,31 @@ aut_status aut_store_automation_list(aut_db *db, const aut_uuid *org_id, aut_cre
 aut_status aut_store_automation_list_after(aut_db *db, const aut_uuid *org_id, aut_created_by by,
 										   const aut_uuid *user_id, const aut_row_place *after,
 										   int64_t limit, aut_automation_list *out, aut_error *err);
+/* Remember that it was triggered at that time, unless it is known to have been later. */
 aut_status aut_store_automation_triggered(aut_db *db, const aut_uuid *id, int64_t at, aut_error *err);
+/* INACTIVE, if it is ACTIVE and live. */
+aut_status aut_store_automation_disable(aut_db *db, const aut_uuid *id, const char *reason,
+										const char *detail /* JSON text */, int64_t now, bool *out_won,
+										aut_error *err);
+/* One row, or none: state (t), disabled_detail (j), deleted_at (T); deleted ones, too. */
+aut_status aut_store_automation_switch(aut_db *db, const aut_uuid *id, aut_rows *out, aut_error *err);
+
+typedef struct aut_disable_event
+{
+	aut_uuid id, automation_id, run_id;
+	bool has_run;
+	const char *reason, *detail /* JSON text or NULL */, *source;
+	int64_t created_at;
+} aut_disable_event;
+aut_status aut_store_disable_event_insert(aut_db *db, const aut_disable_event *event, aut_error *err);
+/* When it was last switched off, or AUT_TIME_NONE. */
+aut_status aut_store_disable_event_newest(aut_db *db, const aut_uuid *automation_id, int64_t *out,
+										  aut_error *err);
+/* The newest runs that ended so, of those created after `since` (AUT_TIME_NONE: all): id (u),
+ * status_detail (j), created_at (T). */
+aut_status aut_store_run_ended_newest(aut_db *db, const aut_uuid *automation_id, aut_run_status status,
+									  int64_t since, int64_t limit, aut_rows *out, aut_error *err);
+
 
 /* ---- schedule ------------------------------------------------------------------------------ */
 
@@ -304,6 +350,7 @@ void aut_due_list_done(aut_due_list *list);
 /* Insert or replace; next AUT_TIME_NONE: does not fire (paused, ended). */
 aut_status aut_store_schedule_put(aut_db *db, const aut_uuid *automation_id, const char *expr,
 								  const char *timezone, int64_t next_fire_at, aut_error *err);
+aut_status aut_store_schedule_stop(aut_db *db, const aut_uuid *automation_id, aut_error *err); /* does not fire */
 aut_status aut_store_schedule_delete(aut_db *db, const aut_uuid *automation_id, aut_error *err);
 /* Earliest first, locked with SKIP LOCKED in PostgreSQL. */
 aut_status aut_store_schedule_due(aut_db *db, int64_t now, int64_t limit, aut_due_list *out,
@@ -348,6 +395,28 @@ aut_status aut_store_upload_list_after(aut_db *db, const aut_uuid *org_id, const
 									   const char *status /* NULL: all */, const aut_row_place *after,
 									   int64_t limit, aut_upload_list *out, aut_error *err);
 aut_status aut_store_upload_delete(aut_db *db, const aut_uuid *id, int64_t now, aut_error *err);
+
+/* ---- retention ----------------------------------------------------------------------------- */
+
+/*
+ * Each takes away at most limit rows, oldest first.  Runs go with their input and output, only when
+ * they have ended and nothing of them is left on a backend; kept_bytes is how much of a run's output is
+ * kept at most, for the bound on what goes at once.  *out_more: there may be more.
+ */
+aut_status aut_store_forget_old_runs(aut_db *db, int64_t before, int64_t limit, int64_t kept_bytes,
+									 int64_t *out_count, bool *out_more, aut_error *err);
+/* Of the next `automations` automations in the order of ids, the runs beyond the newest `keep`; *after
+ * moves behind those that are finished. */
+aut_status aut_store_forget_crowded_runs(aut_db *db, aut_uuid *after, int64_t automations, int64_t keep,
+										 int64_t limit, int64_t kept_bytes, int64_t *out_count,
+										 bool *out_more, aut_error *err);
+/* Records of uploads that were deleted before that time. */
+aut_status aut_store_forget_uploads(aut_db *db, int64_t before, int64_t limit, int64_t *out_count,
+									aut_error *err);
+aut_status aut_store_forget_gaps(aut_db *db, int64_t before, int64_t limit, int64_t *out_count,
+								 aut_error *err);
+aut_status aut_store_forget_dedupe_keys(aut_db *db, int64_t now, int64_t limit, int64_t *out_count,
+										aut_error *err);
 
 /* ---- workers ------------------------------------------------------------------------------- */
 
