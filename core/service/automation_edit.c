@@ -16,7 +16,6 @@
 
 #include "core/service/internal.h"
 
-#define SKIPPED_DETAIL "Automation disabled"
 #define DETAIL_MANUAL  "{\"reason\":\"manual\",\"source\":\"user\"}"
 #define DETAIL_DELETE  "{\"reason\":\"manual_delete\",\"source\":\"user\"}"
 
@@ -288,21 +287,6 @@ plain_members(edit *e, aut_error *err)
 /* ---- writing -------------------------------------------------------------------------------- */
 
 static aut_status
-skip_pending(aut_call *call, const aut_uuid *id, bool manual_too, const char *disabled_detail,
-			 aut_error *err)
-{
-	char *detail = NULL;
-	int64_t count;
-	aut_status status = aut__blocked_detail(disabled_detail, &detail, err);
-
-	if (status == AUT_OK)
-		status = aut_store_run_skip_pending(call->db, id, manual_too, call->now_us, SKIPPED_DETAIL,
-											detail, &count, err);
-	aut_free(detail);
-	return status;
-}
-
-static aut_status
 write_edit(edit *e, aut_error *err)
 {
 	const aut__trigger *trigger = e->form.trigger.json != NULL ? &e->form.trigger : &e->trigger;
@@ -318,7 +302,11 @@ write_edit(edit *e, aut_error *err)
 	if (status == AUT_OK)
 		status = aut_store_automation_update(db, &e->after, err);
 	if (status == AUT_OK && e->switched_off)
-		status = skip_pending(e->call, &e->after.id, false, e->after.disabled_detail, err);
+		status = aut__disable_event(db, &e->after.id, NULL, e->after.disabled_reason,
+									e->after.disabled_detail, "manual", e->call->now_us, err);
+	if (status == AUT_OK && e->switched_off)
+		status = aut__skip_pending(db, &e->after.id, false, e->call->now_us, e->after.disabled_detail,
+								   err);
 	return status;
 }
 
@@ -401,8 +389,11 @@ aut_service_automation_delete(aut_call *call, const aut_uuid *id, aut_error *err
 	status = aut_store_schedule_delete(call->db, id, err);
 	if (status == AUT_OK)
 		status = aut_store_automation_update(call->db, &gone, err);
+	if (status == AUT_OK && strcmp(list.items[0].state, "ACTIVE") == 0)
+		status = aut__disable_event(call->db, id, NULL, gone.disabled_reason, gone.disabled_detail,
+									"manual_delete", call->now_us, err);
 	if (status == AUT_OK)
-		status = skip_pending(call, id, true, gone.disabled_detail, err);
+		status = aut__skip_pending(call->db, id, true, call->now_us, gone.disabled_detail, err);
 out:
 	aut_automation_list_done(&list);
 	return status;

@@ -91,14 +91,15 @@ aut__may_act(const aut_call *call, const aut_uuid *creator, aut_error *err)
 }
 
 aut_status
-aut__is_owner(const aut_call *call, const aut_uuid *user_id, const aut_uuid *org_id, aut_error *err)
+aut__is_owner(const aut_call *call, const aut_run_task *task, aut_error *err)
 {
-	aut_status status = aut__may_view(call, err);
+	const aut_identity *who = call->who;
+	bool creator = aut_uuid_equal(&who->user_id, &task->user_id);
 	/* The operator's key is what every run is given to report with, also the runs of database roles. */
-	bool mine = aut_uuid_equal(&call->who->user_id, user_id) ||
-				aut_uuid_equal(&call->who->user_id, &LOCAL.user_id);
+	bool local = task->owner != NULL && aut_uuid_equal(&who->user_id, &LOCAL.user_id);
+	aut_status status = aut__may_view(call, err);
 
-	if (status != AUT_OK || (mine && aut_uuid_equal(&call->who->org_id, org_id)))
+	if (status != AUT_OK || ((creator || local) && aut_uuid_equal(&who->org_id, &task->org_id)))
 		return status;
 	return aut_fail(err, AUT_EDENIED, "This run belongs to somebody else");
 }

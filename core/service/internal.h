@@ -203,8 +203,9 @@ aut_status aut__blocked_detail(const char *disabled_detail, char **out, aut_erro
 /* Levels of http-api.md section 2; EDENIED when not met. */
 aut_status aut__may_view(const aut_call *call, aut_error *err);
 aut_status aut__may_act(const aut_call *call, const aut_uuid *creator, aut_error *err);
-aut_status aut__is_owner(const aut_call *call, const aut_uuid *user_id, const aut_uuid *org_id,
-						 aut_error *err);
+/* Whose run it is; of an automation made in SQL that is also the local user, whose key its runs report
+ * with. */
+aut_status aut__is_owner(const aut_call *call, const aut_run_task *task, aut_error *err);
 /* limit 1..100, offset >= 0. */
 aut_status aut__page_check(aut_call *call, int64_t limit, int64_t offset, aut_error *err);
 /* A page asked for by offset (cursor NULL) or by cursor ("": from the newest row on). */
@@ -234,6 +235,13 @@ aut_status aut__automation_load(const aut_call *call, const aut_uuid *id, aut_au
 /* The run with its automation, whosever it is and deleted or not. */
 aut_status aut__run_load(const aut_call *call, const aut_uuid *run_id, aut_run_task *out,
 						 aut_error *err);
+/* End the waiting runs of an automation that was switched off (manual ones only if asked). */
+aut_status aut__skip_pending(aut_db *db, const aut_uuid *automation_id, bool manual_too, int64_t now_us,
+							 const char *disabled_detail, aut_error *err);
+/* Record that, why and by whom an automation was switched off; run_id may be NULL. */
+aut_status aut__disable_event(aut_db *db, const aut_uuid *automation_id, const aut_uuid *run_id,
+							  const char *reason, const char *detail, const char *source,
+							  int64_t now_us, aut_error *err);
 /* Record the first end of a run of an automation made from a template; stage NULL: none. */
 aut_status aut__first_run_record(const aut_call *call, const aut_run_task *task,
 								 const char *status_word, const char *stage, aut_error *err);

@@ -17,6 +17,9 @@
 /* What a caller may hand to a run; it travels through an environment variable. */
 #define INPUT_MAX   1048576
 #define DELAY_S_MAX INT64_C(31536000)
+/* As wide as an index entry may safely be, and for how long a key stands for its run. */
+#define DEDUPE_KEY_MAX 255
+#define DEDUPE_US      (24 * 3600 * AUT_US_PER_S)
 
 /* ---- starting ------------------------------------------------------------------------------- */
 
@@ -28,7 +31,11 @@ options_check(const aut_trigger_options *options, aut_error *err)
 	aut_status status;
 
 	if (options->dedupe_key != NULL)
-		return aut_fail(err, AUT_EUNSUPPORTED, "dedupe_key is not supported in this version");
+	{
+		len = aut_utf8_length(options->dedupe_key, strlen(options->dedupe_key));
+		if (len < 1 || len > DEDUPE_KEY_MAX)
+			return aut_fail(err, AUT_EINVAL, "dedupe_key must have 1 to %d characters", DEDUPE_KEY_MAX);
+	}
 	if (options->delay_s < 0 || options->delay_s > DELAY_S_MAX)
 		return aut_fail(err, AUT_EINVAL, "delay must be 0 to %lld seconds",
 						(long long) DELAY_S_MAX);
@@ -44,9 +51,10 @@ options_check(const aut_trigger_options *options, aut_error *err)
 	return AUT_OK;
 }
 
+/* *out_made false: the dedupe key stands for another run, which is the answer. */
 static aut_status
 insert(aut_call *call, const aut_uuid *automation_id, const aut_trigger_options *options,
-	   aut_uuid *out_id, aut_error *err)
+	   aut_uuid *out_id, bool *out_made, aut_error *err)
 {
 	aut_run_new run = {
 		.automation_id = *automation_id,
@@ -56,14 +64,21 @@ insert(aut_call *call, const aut_uuid *automation_id, const aut_trigger_options 
 		.ready_at = call->now_us + options->delay_s * AUT_US_PER_S,
 		.input = options->input,
 	};
+	bool made = true;
 	aut_status status = aut_uuid_v7(call->now_us, &run.id, err);
 
-	if (status == AUT_OK)
+	if (status == AUT_OK && options->dedupe_key != NULL)
+		status = aut_store_dedupe_take(call->db, automation_id, options->dedupe_key, &run.id,
+									   call->now_us, call->now_us + DEDUPE_US, &made, err);
+	if (status == AUT_OK && !made)
+		status = aut_store_dedupe_run(call->db, automation_id, options->dedupe_key, &run.id, err);
+	else if (status == AUT_OK)
 		status = aut_store_run_insert(call->db, &run, err);
 	if (status == AUT_OK)
-		status = aut_store_automation_triggered(call->db, automation_id, call->now_us, err);
-	if (status == AUT_OK)
+	{
 		*out_id = run.id;
+		*out_made = made;
+	}
 	return status;
 }
 
@@ -87,6 +102,7 @@ aut_service_trigger(aut_call *call, const aut_uuid *automation_id,
 	static const aut_trigger_options none = {0};
 	aut_automation_list list = {0};
 	aut_uuid run_id;
+	bool run_made = false;
 	aut_status status = aut__may_view(call, err);
 
 	if (options == NULL)
@@ -100,10 +116,10 @@ aut_service_trigger(aut_call *call, const aut_uuid *automation_id,
 	if (status == AUT_OK && strcmp(list.items[0].state, "DRAFT") == 0)
 		status = aut_fail(err, AUT_ECONFLICT, "A draft automation is dispatched through its draft");
 	if (status == AUT_OK)
-		status = insert(call, automation_id, options, &run_id, err);
+		status = insert(call, automation_id, options, &run_id, &run_made, err);
 	if (status == AUT_OK)
 		status = give_run(call, &run_id, out, err);
-	if (status == AUT_OK)
+	if (status == AUT_OK && run_made)
 		call->effects |= AUT_EFFECT_RUN;
 	aut_automation_list_done(&list);
 	return status;
@@ -394,6 +410,9 @@ complete(aut_call *call, const aut_run_task *task, const aut__completion *said, 
 		status = aut_store_run_finish(call->db, &end, &won, err);
 	if (status == AUT_OK && !won)
 		status = lost(call, &end.id, "RUNNING", err);
+	if (status == AUT_OK && !said->completed)
+		status = aut_service_health_check(call->db, call->settings, &task->run.automation_id, &end.id,
+										  call->now_us, err);
 	if (status == AUT_OK)
 		status = aut__first_run_record(call, task, said->completed ? "success" : "failure",
 									   said->completed ? NULL : "execution", err);
@@ -419,7 +438,7 @@ aut_service_run_complete(aut_call *call, const aut_uuid *run_id, const json_t *b
 	if (status == AUT_OK)
 		status = aut__run_load(call, run_id, &task, err);
 	if (status == AUT_OK)
-		status = aut__is_owner(call, &task.user_id, &task.org_id, err);
+		status = aut__is_owner(call, &task, err);
 	if (status == AUT_OK)
 		status = complete(call, &task, &said, out, err);
 	aut_run_task_done(&task);
@@ -440,7 +459,7 @@ aut_service_run_phase(aut_call *call, const aut_uuid *run_id, const json_t *body
 	if (status == AUT_OK)
 		status = aut__run_load(call, run_id, &task, err);
 	if (status == AUT_OK)
-		status = aut__is_owner(call, &task.user_id, &task.org_id, err);
+		status = aut__is_owner(call, &task, err);
 	if (status == AUT_OK)
 		status = aut_store_run_phase(call->db, run_id, phase, &won, err);
 	if (status == AUT_OK && !won)

@@ -155,6 +155,22 @@ aut_status aut_service_run_phase(aut_call *call, const aut_uuid *run_id, const j
 								 json_t **out, aut_error *err);
 aut_status aut_service_run_cancel(aut_call *call, const aut_uuid *run_id, json_t **out, aut_error *err);
 
+/* ---- what failures lead to, for the engine --------------------------------------------------- */
+
+/* A run ended as FAILED: switch its automation off if the rules of execution.md section 10 say so. */
+aut_status aut_service_health_check(aut_db *db, const aut_settings *settings,
+									const aut_uuid *automation_id, const aut_uuid *run_id,
+									int64_t now_us, aut_error *err);
+/* It failed because its program cannot be had any more: switch its automation off at once. */
+aut_status aut_service_disable_broken(aut_db *db, const aut_uuid *automation_id, const aut_uuid *run_id,
+									  const char *reason, const char *status_detail, int64_t now_us,
+									  aut_error *err);
+/* May this run not execute, because its automation was deleted, or is off and nobody asked by hand? */
+bool aut_service_run_is_blocked(const aut_run_task *task);
+/* Then end it as SKIPPED, in the transaction of its claim. */
+aut_status aut_service_run_skip_blocked(aut_db *db, const aut_run_task *task, const char *worker,
+										int64_t now_us, aut_error *err);
+
 /* Contract shapes, for doors and tests. */
 json_t *aut_run_json(const aut_run *run);
 json_t *aut_automation_json(const aut_automation *automation);

@@ -56,6 +56,16 @@
 	  "newest bytes of a run's output that are kept")                                                \
 	X(lease_seconds, I, "LEASE_SECONDS", 30, 2, 3600,                                                \
 	  "how long a silent worker is believed alive")                                                  \
+	X(failure_disable_threshold, I, "FAILURE_DISABLE_THRESHOLD", 3, -1, 1000,                        \
+	  "runs that fail in a row for permanent reasons before their automation is switched off; 0: never") \
+	X(consecutive_failure_disable_threshold, I, "CONSECUTIVE_FAILURE_DISABLE_THRESHOLD", 0, -1, 1000, \
+	  "runs that fail in a row for any reason before their automation is switched off; 0: never")    \
+	X(consecutive_failure_disable_window_hours, I, "CONSECUTIVE_FAILURE_DISABLE_WINDOW_HOURS", 24, 1, \
+	  87600, "hours without a success that this takes, too")                                         \
+	X(run_retention_days, I, "RUN_RETENTION_DAYS", 90, 0, 36500,                                     \
+	  "days after which ended runs are forgotten, with their output; 0: never")                      \
+	X(run_retention_count, I, "RUN_RETENTION_COUNT", 10000, 0, 1000000,                              \
+	  "newest runs of an automation that are kept; 0: all")                                          \
 	X(workspace_retention_seconds, I, "WORKSPACE_RETENTION_SECONDS", 604800, 0, 315360000,           \
 	  "age at which left work folders are removed; 0: never")
 

@@ -115,8 +115,8 @@ test_service_runs__options_are_checked(void **state)
 				 "delay");
 	assert_fails(f, trigger_with(f, &id, (aut_trigger_options){.delay_s = 31536001}), AUT_EINVAL,
 				 "delay");
-	assert_fails(f, trigger_with(f, &id, (aut_trigger_options){.dedupe_key = "k"}),
-				 AUT_EUNSUPPORTED, "dedupe_key");
+	assert_fails(f, trigger_with(f, &id, (aut_trigger_options){.dedupe_key = ""}), AUT_EINVAL,
+				 "dedupe_key must have 1 to 255");
 	assert_fails(f, trigger_with(f, &id, (aut_trigger_options){.input = "{nope"}), AUT_EBADREQ,
 				 "input");
 	assert_fails(f, trigger_with(f, &id, (aut_trigger_options){.input = huge}), AUT_ELIMIT,

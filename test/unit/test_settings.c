@@ -58,8 +58,8 @@ test_settings__defaults_are_within_their_bounds(void **state)
 			assert_true((int64_t) strlen(info->default_text) <= info->maximum);
 		}
 		else
-			assert_in_range((uint64_t) info->default_number, (uint64_t) info->minimum,
-							(uint64_t) info->maximum);
+			assert_true(info->default_number >= info->minimum &&
+						info->default_number <= info->maximum);
 	}
 }
 
