@@ -608,6 +608,10 @@ stop(aut_job *job)
 		not_begun(job, status, &err);
 }
 
+/* What follows for the automation is decided in the same transaction; should that fail for good, the run
+ * ends all the same. */
+#define HEALTH_TRIES_MAX 3
+
 static aut_status
 finish_run(aut_unit *unit, aut_db *db, aut_error *err)
 {
@@ -623,7 +627,14 @@ finish_run(aut_unit *unit, aut_db *db, aut_error *err)
 					   .exit_code = job->verdict.exit_code,
 					   .cleanup_at = now + AUT_CLEANUP_AGAIN_US};
 	job->won = false;
-	return aut_store_run_finish(db, &end, &job->won, err);
+	aut_status status = aut_store_run_finish(db, &end, &job->won, err);
+	if (status != AUT_OK || !job->won || end.status != AUT_RUN_FAILED || job->tries >= HEALTH_TRIES_MAX)
+		return status;
+	const aut_uuid *automation_id = &job->task.run.automation_id;
+	if (job->verdict.broken)
+		return aut_service_disable_broken(db, automation_id, &end.id, end.error_detail, end.status_detail,
+										  now, err);
+	return aut_service_health_check(db, job->engine->options.settings, automation_id, &end.id, now, err);
 }
 
 static void
@@ -824,7 +835,10 @@ pause(aut_job *job)
 		aut__job_event(job, AUT_EVENT_FAIL, &error);
 		return;
 	}
-	int64_t wait_ms = INT64_C(200) << (job->tries < 6 ? job->tries - 1 : 5);
+	/* An agent gets time to come back; the database is asked again sooner. */
+	static const int64_t AGENT_MS[] = {500, 2000, 5000, 10000};
+	int64_t wait_ms = max != 0 ? AGENT_MS[job->tries <= 4 ? job->tries - 1 : 3]
+							   : INT64_C(200) << (job->tries < 6 ? job->tries - 1 : 5);
 	if (job->event_retry_after_s > 0 && job->event_retry_after_s <= 60)
 		wait_ms = job->event_retry_after_s * 1000;
 	aut__job_wait(job, aut__engine_mono(job->engine) + wait_ms * AUT_US_PER_MS);

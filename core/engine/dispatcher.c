@@ -91,6 +91,7 @@ typedef struct claim_unit
 	int64_t limit;
 	size_t claimed;
 	bool inline_only; /* only what the host itself executes: no agent is ready */
+	size_t skipped; /* of them, and not among the tasks: their ids are the first ones */
 	int64_t next_ready_at;
 } claim_unit;
 
@@ -105,6 +106,29 @@ first_deadline(const aut_engine *engine, const aut_run_task *task, int64_t now)
 	return now + (s->sandbox_ready_timeout + limit + s->run_timeout_margin) * AUT_US_PER_S;
 }
 
+/* A trigger or fire and the end of its automation may pass each other unseen: each sees the other only
+ * after its commit.  So the claim, which comes after both, has the last word. */
+static aut_status
+skip_blocked(claim_unit *claim, aut_db *db, int64_t now, aut_error *err)
+{
+	tasks *list = &claim->tasks;
+	size_t kept = 0;
+	aut_status status = AUT_OK;
+	for (size_t i = 0; i < list->count; i++)
+	{
+		if (status != AUT_OK || !aut_service_run_is_blocked(&list->items[i]))
+		{
+			list->items[kept++] = list->items[i];
+			continue;
+		}
+		status = aut_service_run_skip_blocked(db, &list->items[i], claim->engine->options.worker, now, err);
+		list->ids[claim->skipped++] = list->items[i].run.id;
+		aut_run_task_done(&list->items[i]);
+	}
+	list->count = kept;
+	return status;
+}
+
 static aut_status
 claim_run(aut_unit *unit, aut_db *db, aut_error *err)
 {
@@ -112,7 +136,7 @@ claim_run(aut_unit *unit, aut_db *db, aut_error *err)
 	aut_engine *engine = claim->engine;
 	int64_t now = aut__engine_now(engine);
 	tasks_clear(&claim->tasks);
-	claim->claimed = 0;
+	claim->claimed = claim->skipped = 0;
 	claim->next_ready_at = AUT_TIME_NONE;
 	aut_status status = tasks_reserve(&claim->tasks, (size_t) claim->limit, err);
 	if (status == AUT_OK)
@@ -120,6 +144,8 @@ claim_run(aut_unit *unit, aut_db *db, aut_error *err)
 			db, engine->options.worker, now, claim->limit, claim->tasks.ids, &claim->claimed, err);
 	if (status == AUT_OK)
 		status = tasks_load(&claim->tasks, db, claim->claimed, err);
+	if (status == AUT_OK)
+		status = skip_blocked(claim, db, now, err);
 	for (size_t i = 0; status == AUT_OK && i < claim->tasks.count; i++)
 	{
 		aut_run *run = &claim->tasks.items[i].run;
@@ -193,6 +219,8 @@ claim_done(aut_unit *unit, aut_status status, const aut_error *err)
 		if (engine->claim_limit < engine->options.settings->dispatcher_batch_size)
 			engine->claim_limit *= 2;
 	}
+	for (size_t i = 0; i < claim->skipped; i++)
+		aut__engine_tell(engine, &claim->tasks.ids[i]);
 	begin_jobs(engine, &claim->tasks, false, false);
 }
 

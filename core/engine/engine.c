@@ -72,6 +72,8 @@ arm_timers(aut_engine *engine)
 			at = engine->retry_at_mono_us;
 		due = at < due ? at : due;
 	}
+	if (!engine->stopping && engine->janitor_due_mono_us < due)
+		due = engine->janitor_due_mono_us;
 	if (trouble && engine->retry_at_mono_us < due)
 		due = engine->retry_at_mono_us;
 	aut_alarm_set(engine->alarm, trouble || engine->stopping ? AUT_TIME_NONE : engine->next_fire_at);
@@ -92,6 +94,8 @@ decide(void *payload)
 	{
 		aut__scheduler_step(engine);
 		aut__dispatcher_step(engine);
+		aut__waiting_step(engine);
+		aut__janitor_step(engine);
 	}
 	arm_timers(engine);
 	return false;
@@ -117,6 +121,10 @@ aut_engine_new(const aut_engine_options *options, aut_engine **out, aut_error *e
 	aut_status status = aut__scheduler_init(engine, err);
 	if (status == AUT_OK)
 		status = aut__dispatcher_init(engine, err);
+	if (status == AUT_OK)
+		status = aut__waiting_init(engine, err);
+	if (status == AUT_OK)
+		status = aut__janitor_init(engine, err);
 	if (status == AUT_OK)
 		status = aut_alarm_new(options->loop, woken, engine, &engine->alarm, err);
 	if (status == AUT_OK)
@@ -173,6 +181,8 @@ aut_engine_free(aut_engine *engine)
 	aut__blobs_done(engine);
 	aut__scheduler_done(engine);
 	aut__dispatcher_done(engine);
+	aut__waiting_done(engine);
+	aut__janitor_done(engine);
 	aut_timer_free(engine->timer);
 	aut_alarm_free(engine->alarm);
 	aut_free(engine->heap);
@@ -194,7 +204,7 @@ aut_engine_set_backend(aut_engine *engine, aut_backend *backend)
 					old->ops->forget(old, job);
 				aut__job_event(job, AUT_EVENT_DUE, NULL);
 			}
-	engine->want_claim = true;
+	engine->want_claim = engine->want_waiting = true;
 	aut_loop_wake(engine->options.loop);
 }
 
@@ -204,7 +214,7 @@ aut_engine_wake(aut_engine *engine, unsigned effects)
 	if (effects & AUT_EFFECT_SCHEDULE)
 		engine->want_fire = true;
 	if (effects & AUT_EFFECT_RUN)
-		engine->want_claim = true;
+		engine->want_claim = engine->want_waiting = true;
 	if (effects & AUT_EFFECT_CLEANUP)
 		engine->want_cleanup = true;
 	if (effects != 0)

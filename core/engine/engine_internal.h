@@ -5,6 +5,8 @@
  *   engine.c      life of the engine, its two steps, timers, followers
  *   scheduler.c   fires: due schedules become PENDING runs
  *   dispatcher.c  claims, adoption after a crash, clean-ups asked for by others, the lease
+ *   waiting.c     the phase of runs that wait for a backend
+ *   janitor.c     forgets what has been kept long enough
  *   job.c         one run under execution: queueing of events, callbacks that record
  *   actions.c     what the machine's actions do
  *   verdict.c     what an end means, and status_detail
@@ -23,7 +25,7 @@
 #define AUT_HELD_BATCH 500
 #define AUT_CLEANUP_BATCH 200
 #define AUT_LOOKS_IN_FLIGHT_MAX 64
-#define AUT_PREPARE_TRIES_MAX 3
+#define AUT_PREPARE_TRIES_MAX 4    /* three repeats, 0.5, 2 and 5 s apart: an agent may restart meanwhile */
 #define AUT_CLEAN_TRIES_MAX 5
 #define AUT_OVER_GRACE_MS 10000   /* for a program to end after it reported its end itself */
 #define AUT_CLEANUP_AGAIN_US (60 * AUT_US_PER_S) /* a clean-up under way is not picked again before */
@@ -46,6 +48,7 @@ typedef struct aut_verdict
 	char *status_detail; /* JSON text; NULL: null */
 	bool has_exit_code;
 	int exit_code;
+	bool broken; /* the automation's program cannot be had any more */
 } aut_verdict;
 
 struct aut_job
@@ -148,6 +151,15 @@ struct aut_engine
 	bool lease_busy;
 	struct lease_unit *lease;
 
+	/* runs that wait for a backend */
+	bool want_waiting, waiting_busy;
+	struct waiting_unit *waiting;
+
+	/* janitor */
+	bool janitor_busy;
+	struct janitor_unit *janitor;
+	int64_t janitor_due_mono_us;
+
 	aut_job *buckets[AUT_JOB_BUCKETS];
 	size_t jobs;
 	aut_job *queue_head, **queue_tail;
@@ -185,6 +197,16 @@ void aut__dispatcher_step(aut_engine *engine);
 bool aut__dispatcher_has_room(const aut_engine *engine);
 aut_status aut__dispatcher_init(aut_engine *engine, aut_error *err);
 void aut__dispatcher_done(aut_engine *engine);
+
+/* waiting.c */
+void aut__waiting_step(aut_engine *engine);
+aut_status aut__waiting_init(aut_engine *engine, aut_error *err);
+void aut__waiting_done(aut_engine *engine);
+
+/* janitor.c */
+void aut__janitor_step(aut_engine *engine);
+aut_status aut__janitor_init(aut_engine *engine, aut_error *err);
+void aut__janitor_done(aut_engine *engine);
 
 /* job.c */
 aut_job *aut__job_find(aut_engine *engine, const aut_uuid *run_id);

@@ -152,7 +152,7 @@ fire_done(aut_unit *unit, aut_status status, const aut_error *err)
 	if (fire->more)
 		engine->want_fire = true;
 	if (fire->fired > 0)
-		engine->want_claim = true;
+		engine->want_claim = engine->want_waiting = true;
 }
 
 aut_status

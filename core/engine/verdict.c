@@ -209,13 +209,17 @@ aut__verdict_from_failure(aut_job *job, const aut_error *error, aut_error *err)
 															  : "execute_in_context");
 	d.transient = aut_status_may_retry(error->code);
 	d.status_code = error->http_status;
-	if (error->code == AUT_ENOTFOUND)
+	bool gone = loading && error->code == AUT_ENOTFOUND;
+	if (gone || (loading && error->code == AUT_EUNSUPPORTED))
 	{
 		d.kind = "unknown";
 		d.source = "automation_service";
-		d.code = "TarballNotFoundError";
+		d.code = gone ? "TarballNotFoundError" : "ValueError";
 	}
-	return give(job, AUT_RUN_FAILED, aut_strdup(error->message), &d, err);
+	aut_status status = give(job, AUT_RUN_FAILED, aut_strdup(error->message), &d, err);
+	/* No later run can do better, until somebody gives the automation another tarball. */
+	job->verdict.broken = status == AUT_OK && gone;
+	return status;
 }
 
 char *

@@ -75,6 +75,7 @@ void aut_engine_on_news(aut_engine *engine, aut_engine_news cb, void *payload);
 typedef struct aut_engine_stats
 {
 	uint64_t fires, claims, starts, ends, adopted, looks;
+	uint64_t forgotten; /* rows that were kept long enough */
 	size_t active; /* runs executing under this engine */
 	int64_t next_fire_at; /* AUT_TIME_NONE: none */
 } aut_engine_stats;

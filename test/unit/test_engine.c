@@ -531,6 +531,48 @@ agent_restart(fixture *f, const char *const *flags)
 }
 
 static void
+test_engine__agent_may_be_away_while_a_run_is_prepared(void **state)
+{
+	fixture *f = *state;
+	aut_uuid id = create(f, "#!/bin/sh\necho late\n", NULL, 60);
+	agent_stop(f);
+	aut_uuid run = trigger(f, &id);
+	int64_t back_at = f->clock.now_us + 4 * AUT_US_PER_S;
+	while (f->clock.now_us < back_at)
+	{
+		aut_loop_wait(f->loop, 2);
+		aut_clock_manual_advance(&f->clock, 20 * AUT_US_PER_MS);
+		assert_false(has_ended(f, &run));
+	}
+	agent_start(f, NULL);
+	await(f, has_ended, &run, "the run of an agent that was away for seconds");
+	assert_ended(f, &run, AUT_RUN_COMPLETED, NULL);
+}
+
+static void
+test_engine__automation_without_a_tarball_is_switched_off(void **state)
+{
+	fixture *f = *state;
+	aut_uuid id = create(f, "#!/bin/sh\necho never\n", NULL, 60);
+	aut_automation_list list = {0};
+	const aut_uuid *org = &aut_identity_local()->org_id;
+	aut_uuid upload;
+	assert_int_equal(aut_store_automation_get(f->db, org, &id, &list, NULL), AUT_OK);
+	const char *address = strrchr(list.items[0].tarball_path, '/') + 1;
+	assert_true(aut_uuid_parse(address, strlen(address), &upload));
+	aut_automation_list_done(&list);
+	assert_int_equal(aut_store_upload_delete(f->db, &upload, f->clock.now_us, NULL), AUT_OK);
+	aut_uuid run = trigger(f, &id);
+	await(f, is_clean, &run, "the run without a tarball");
+	assert_ended(f, &run, AUT_RUN_FAILED, "the tarball of the automation is gone");
+	assert_int_equal(aut_store_automation_get(f->db, org, &id, &list, NULL), AUT_OK);
+	assert_string_equal(list.items[0].state, "INACTIVE");
+	assert_non_null(strstr(list.items[0].disabled_reason, "tarball"));
+	assert_non_null(strstr(list.items[0].disabled_detail, "TarballNotFoundError"));
+	aut_automation_list_done(&list);
+}
+
+static void
 test_engine__upload_is_repeated_and_given_up(void **state)
 {
 	fixture *f = *state;
@@ -884,6 +926,8 @@ main(void)
 		TEST(test_engine__nothing_of_a_run_stays_on_the_agent),
 		STUB_TEST(test_engine__schedule_fires_once_a_slot_and_records_a_gap),
 		STUB_TEST(test_engine__clock_set_back_fires_no_slot_twice),
+		TEST(test_engine__agent_may_be_away_while_a_run_is_prepared),
+		TEST(test_engine__automation_without_a_tarball_is_switched_off),
 		TEST(test_engine__upload_is_repeated_and_given_up),
 		TEST(test_engine__lost_answer_of_a_start_runs_it_once),
 		TEST(test_engine__without_downloads_events_tell),

@@ -1,0 +1,180 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * core/engine/janitor.c - forgets what has been kept long enough: ended runs by age and by number,
+ * records of deleted uploads, gaps, dedupe keys.
+ *
+ *   resting ──due──▶ a batch ──there is more──▶ 250 ms ──▶ a batch …
+ *      ▲                 └──nothing more──┐
+ *      └── a minute, when the pass found something; an hour, when it found nothing ◀┘
+ *
+ * A pass goes through stages; each batch is a unit of its own and small, so that a fire or a claim
+ * never waits long behind it.  Which automations have too many runs is asked one page of automations
+ * after the other, and only when this process has claimed runs since it last asked.
+ */
+#include <stddef.h>
+
+#include "core/engine/engine_internal.h"
+
+#define FIRST_PASS_MS   60000
+#define BATCH_PAUSE_MS  250
+#define BUSY_PAUSE_MS   60000
+#define IDLE_PAUSE_MS   3600000
+#define BATCH           500
+#define AUTOMATION_PAGE 100
+
+typedef enum stage
+{
+	OLD_RUNS,
+	CROWDED_RUNS,
+	UPLOADS,
+	GAPS,
+	DEDUPE_KEYS,
+	STAGES
+} stage;
+
+typedef struct janitor_unit
+{
+	aut_unit unit;
+	aut_engine *engine;
+	/* where the pass stands; moved when a batch is committed */
+	stage at;
+	aut_uuid after;
+	int64_t gone;
+	uint64_t claims; /* of the engine, when too many runs were last looked for */
+	bool looked;
+	/* of the batch under way */
+	stage next_at;
+	aut_uuid next_after;
+	int64_t count;
+} janitor_unit;
+
+/* Is there anything to do in that stage? */
+static bool
+is_wanted(const janitor_unit *janitor, stage at)
+{
+	const aut_settings *s = janitor->engine->options.settings;
+
+	switch (at)
+	{
+		case OLD_RUNS:
+		case UPLOADS:
+		case GAPS:
+			return s->run_retention_days > 0;
+		case CROWDED_RUNS:
+			return s->run_retention_count > 0 &&
+				   (!janitor->looked || janitor->claims != janitor->engine->stats.claims);
+		case DEDUPE_KEYS:
+		case STAGES:
+			break;
+	}
+	return true;
+}
+
+static aut_status
+janitor_run(aut_unit *unit, aut_db *db, aut_error *err)
+{
+	janitor_unit *janitor = (janitor_unit *) (void *) ((char *) unit - offsetof(janitor_unit, unit));
+	const aut_settings *s = janitor->engine->options.settings;
+	int64_t now = aut__engine_now(janitor->engine);
+	int64_t before = now - s->run_retention_days * 86400 * AUT_US_PER_S;
+	bool more = false;
+	aut_status status = AUT_OK;
+
+	janitor->count = 0;
+	janitor->next_after = janitor->after;
+	switch (janitor->at)
+	{
+		case OLD_RUNS:
+			status = aut_store_forget_old_runs(db, before, BATCH, s->output_keep_bytes, &janitor->count,
+											   &more, err);
+			break;
+		case CROWDED_RUNS:
+			status = aut_store_forget_crowded_runs(db, &janitor->next_after, AUTOMATION_PAGE,
+												   s->run_retention_count, BATCH, s->output_keep_bytes,
+												   &janitor->count, &more, err);
+			break;
+		case UPLOADS:
+			status = aut_store_forget_uploads(db, before, BATCH, &janitor->count, err);
+			more = janitor->count == BATCH;
+			break;
+		case GAPS:
+			status = aut_store_forget_gaps(db, before, BATCH, &janitor->count, err);
+			more = janitor->count == BATCH;
+			break;
+		case DEDUPE_KEYS:
+			status = aut_store_forget_dedupe_keys(db, now, BATCH, &janitor->count, err);
+			more = janitor->count == BATCH;
+			break;
+		case STAGES:
+			break;
+	}
+	janitor->next_at = more ? janitor->at : janitor->at + 1;
+	return status;
+}
+
+static void
+janitor_done(aut_unit *unit, aut_status status, const aut_error *err)
+{
+	janitor_unit *janitor = (janitor_unit *) (void *) ((char *) unit - offsetof(janitor_unit, unit));
+	aut_engine *engine = janitor->engine;
+	int64_t pause_ms = BATCH_PAUSE_MS;
+
+	engine->units_in_flight--;
+	engine->janitor_busy = false;
+	if (status != AUT_OK)
+	{
+		/* A row that cannot go now must not keep anything else from going. */
+		aut__engine_db_trouble(engine, "forgetting what is old", err);
+		engine->janitor_due_mono_us = aut__engine_mono(engine) + BUSY_PAUSE_MS * AUT_US_PER_MS;
+		return;
+	}
+	if (janitor->at == CROWDED_RUNS && janitor->next_at != CROWDED_RUNS)
+	{
+		janitor->looked = true;
+		janitor->claims = engine->stats.claims;
+	}
+	janitor->gone += janitor->count;
+	engine->stats.forgotten += (uint64_t) janitor->count;
+	janitor->at = janitor->next_at;
+	janitor->after = janitor->next_after;
+	if (janitor->at == STAGES)
+	{
+		pause_ms = janitor->gone > 0 ? BUSY_PAUSE_MS : IDLE_PAUSE_MS;
+		janitor->at = OLD_RUNS;
+		janitor->after = AUT_UUID_NIL;
+		janitor->gone = 0;
+	}
+	engine->janitor_due_mono_us = aut__engine_mono(engine) + pause_ms * AUT_US_PER_MS;
+}
+
+aut_status
+aut__janitor_init(aut_engine *engine, aut_error *err)
+{
+	engine->janitor = aut_calloc(1, sizeof *engine->janitor);
+	if (engine->janitor == NULL)
+		return aut_fail(err, AUT_ENOMEM, "no memory for the janitor");
+	engine->janitor->engine = engine;
+	engine->janitor->unit = (aut_unit){.run = janitor_run, .done = janitor_done};
+	engine->janitor_due_mono_us = aut__engine_mono(engine) + FIRST_PASS_MS * AUT_US_PER_MS;
+	return AUT_OK;
+}
+
+void
+aut__janitor_done(aut_engine *engine)
+{
+	aut_free(engine->janitor);
+}
+
+void
+aut__janitor_step(aut_engine *engine)
+{
+	janitor_unit *janitor = engine->janitor;
+
+	if (engine->janitor_busy || aut__engine_mono(engine) < engine->janitor_due_mono_us)
+		return;
+	while (!is_wanted(janitor, janitor->at))
+		janitor->at++; /* the last stage is always wanted */
+	engine->janitor_busy = true;
+	engine->units_in_flight++;
+	aut_turn_add(engine->options.turn, &janitor->unit);
+}
