@@ -16,6 +16,7 @@
 #define AUT_API_KEYS_MAX         8
 #define AUT_API_LIMIT_DEFAULT    50
 #define AUT_API_LIMIT_MAX        100
+#define AUT_API_LOGS_MAX         1048576
 #define AUT_API_CONTRACT_VERSION "1.25.0"
 
 typedef struct aut_api_request aut_api_request;
@@ -59,8 +60,56 @@ enum
 	AUT_ROUTE_ADDITION = 2, /* ours, not of the contract */
 	AUT_ROUTE_ROOT = 4,     /* also without the prefix */
 	AUT_ROUTE_PAGE = 8,     /* takes limit and offset, or a cursor */
-	AUT_ROUTE_NEWS = 16     /* changes the run it names: its followers want to know */
+	AUT_ROUTE_NEWS = 16,    /* changes the run it names: its followers want to know */
+	AUT_ROUTE_UNLISTED = 32 /* about the API, not of it: not in its description */
 };
+
+/* ---- what a route takes and gives, for its description (openapi.c, schemas.c) ------------------ */
+
+enum
+{
+	AUT_MEMBER_REQUIRED = 1,
+	AUT_MEMBER_ADDITION = 2, /* ours, not of the contract */
+	AUT_MEMBER_DEPRECATED = 4,
+	AUT_MEMBER_FROM = 8 /* a number that is at least min (also when min is 0) */
+};
+
+/* A member of a body, or a parameter of a query.  type is a word of the small language of openapi.c. */
+typedef struct aut_api_member
+{
+	const char *name; /* NULL ends a list */
+	const char *type;
+	unsigned flags;
+	int64_t min, max;    /* of a number, or of a text's length; max 0: none */
+	const char *initial; /* default: a text, a number or true/false as the type has it */
+	const char *pattern;
+	const char *doc;
+} aut_api_member;
+
+typedef struct aut_api_schema
+{
+	const char *name;
+	const char *type;              /* when it is no object */
+	const aut_api_member *members; /* when it is one */
+	bool closed;                   /* other members are refused */
+	bool addition;
+} aut_api_schema;
+
+const aut_api_schema *aut__api_schema_at(size_t index); /* NULL after the last */
+
+typedef struct aut_api_about
+{
+	const char *name; /* of the operation */
+	const char *summary;
+	const aut_api_member *query; /* beside limit, offset and cursor of a page; NULL: none */
+	const char *body;            /* schemas; NULL: none */
+	const char *reply;
+	const char *media;  /* of an answer that is not JSON, or not always */
+	const char *errors; /* codes beside those that every route of its kind has */
+	int also;           /* another code of success; 0: none */
+	bool body_optional;
+	bool sends_tarball;
+} aut_api_about;
 
 typedef struct aut_api_route
 {
@@ -77,6 +126,7 @@ typedef struct aut_api_route
 	void (*answer)(aut_api_request *request);
 	/* Failure in a shape of its own; returns false to have the usual one.  NULL: the usual one. */
 	bool (*refuse)(aut_api_request *request, aut_status status, const aut_error *err);
+	aut_api_about about;
 } aut_api_route;
 
 typedef struct aut_api_match
@@ -227,6 +277,12 @@ aut_status aut__api_ready(aut_api_request *request, aut_db *db, aut_error *err);
 bool aut__api_ready_refuse(aut_api_request *request, aut_status status, const aut_error *err);
 void aut__api_sdk_version(aut_api_request *request);
 void aut__api_server_info(aut_api_request *request);
+
+/* The description of what this listener serves (OpenAPI 3.1); NULL: no memory. */
+json_t *aut__api_openapi(const aut_api *api);
+void aut__api_openapi_answer(aut_api_request *request);
+void aut__api_docs_answer(aut_api_request *request);
+void aut__api_redoc_answer(aut_api_request *request);
 
 /* ---- followers (follow.c) -------------------------------------------------------------------- */
 

@@ -9,6 +9,8 @@
  *           Listening on all addresses, any numeric address is ours: rebinding needs a name.
  *   Origin  of requests without a token: only our own, or one of the configured origins.  A token in a
  *           header can only be sent by a page that was allowed to by a preflight.
+ *   Sec-Fetch-Site  where there is no Origin and no token: pictures, scripts and frames of a foreign page
+ *           are asked for without an Origin.  Following a link is allowed, being framed is not.
  * CORS follows the contract's two policies; `Vary: Origin` is on every answer to an Origin.
  */
 #include <arpa/inet.h>
@@ -303,6 +305,20 @@ preflight(const aut_api *api, aut_exchange *exchange, const char *origin, const 
 		reply_text(exchange, 200, "OK");
 }
 
+/* Part of a page that is not ours, by what a browser says of it?  Links people follow are navigation. */
+static bool
+fetched_by_stranger(const aut_exchange *exchange)
+{
+	const char *site = aut_exchange_header(exchange, "Sec-Fetch-Site");
+	const char *mode = aut_exchange_header(exchange, "Sec-Fetch-Mode");
+	const char *dest = aut_exchange_header(exchange, "Sec-Fetch-Dest");
+
+	if (site == NULL || strcmp(site, "same-origin") == 0 || strcmp(site, "none") == 0)
+		return false;
+	return mode == NULL || strcmp(mode, "navigate") != 0 || dest == NULL ||
+		   strcmp(dest, "document") != 0;
+}
+
 bool
 aut__api_guard(aut_api *api, aut_exchange *exchange)
 {
@@ -316,7 +332,12 @@ aut__api_guard(aut_api *api, aut_exchange *exchange)
 		return true;
 	}
 	if (origin == NULL)
-		return false;
+	{
+		if (aut__api_has_token(exchange) || !fetched_by_stranger(exchange))
+			return false;
+		aut__api_reply_detail(api, exchange, 403, "Not for other pages");
+		return true;
+	}
 	if (wanted != NULL && strcmp(aut_exchange_method(exchange), "OPTIONS") == 0)
 	{
 		preflight(api, exchange, origin, wanted);

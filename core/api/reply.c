@@ -19,6 +19,8 @@ aut__api_reply(aut_api *api, aut_exchange *exchange, int code, const char *conte
 {
 	if (code != 500)
 		aut__api_cors(api, exchange);
+	/* what a run printed, or a tarball holds, is never a page or a script */
+	(void) aut_exchange_add_header(exchange, "X-Content-Type-Options", "nosniff");
 	aut_exchange_reply(exchange, code, content_type, body, len);
 }
 

@@ -2,10 +2,11 @@
 /*
  * core/api/routes.c - the one table of routes, and how a path finds its row.
  *
- * The table says for each route its method, path, who may call it, and the functions that serve it.
- * The first row that fits method and path wins, so rows with fixed words stand before rows with an
- * id in the same place; a path that fits only rows of other methods is a 405.  As in the contract a
- * word that no fixed row claims (GET /v1/runs) is taken as an id and refused as one, later, after
+ * The table says for each route its method, path, who may call it, the functions that serve it, and what
+ * goes in and comes out; openapi.c makes the description of the API from it, so what is described is what
+ * is served.  The first row that fits method and path wins, so rows with fixed words stand before rows
+ * with an id in the same place; a path that fits only rows of other methods is a 405.  As in the contract
+ * a word that no fixed row claims (GET /v1/runs) is taken as an id and refused as one, later, after
  * authentication.
  *
  * If you add a row: say its permission, mark what is not of the contract as an addition, and describe
@@ -15,52 +16,128 @@
 
 #include "core/api/api_internal.h"
 
+/* The rows say what is not zero. */
+#pragma GCC diagnostic ignored "-Wmissing-field-initializers"
+
 #define AUTH AUT_ROUTE_AUTH
 #define MORE (AUT_ROUTE_AUTH | AUT_ROUTE_ADDITION)
 #define PAGE (AUT_ROUTE_AUTH | AUT_ROUTE_PAGE)
 #define NEWS (AUT_ROUTE_AUTH | AUT_ROUTE_NEWS)
+#define OURS AUT_MEMBER_ADDITION
+
+/* ---- parameters in the query ------------------------------------------------------------------ */
+
+static const aut_api_member upload_query[] = {
+	{"name", "string", AUT_MEMBER_REQUIRED, .min = 1, .max = 255},
+	{"description", "string?", .max = 2000},
+	{NULL},
+};
+static const aut_api_member upload_list_query[] = {
+	{"status", "@UploadStatus?"},
+	{NULL},
+};
+static const aut_api_member automation_list_query[] = {
+	{"created_by", "one-of me,others?"},
+	{"name", "string", OURS, .min = 1, .max = 500, .doc = "only those with exactly this name"},
+	{NULL},
+};
+static const aut_api_member logs_query[] = {
+	{"after", "integer", OURS | AUT_MEMBER_FROM, .initial = "0", .doc = "offset in bytes to begin at"},
+	{"limit", "integer", OURS | AUT_MEMBER_FROM, .min = 1, .max = AUT_API_LOGS_MAX,
+	 .initial = "65536", .doc = "bytes at most"},
+	{"follow", "boolean", OURS, .initial = "false",
+	 .doc = "answer with server-sent events until the run has ended"},
+	{NULL},
+};
+
+/* ---- the table --------------------------------------------------------------------------------- */
 
 static const aut_api_route routes[] = {
 	/* service: no authentication, also without the prefix */
-	{"GET", "/health", AUT_ROUTE_ROOT, NULL, 200, NULL, NULL, aut__api_health, NULL},
-	{"GET", "/ready", AUT_ROUTE_ROOT, NULL, 200, NULL, aut__api_ready, NULL, aut__api_ready_refuse},
-	{"GET", "/sdk-version", AUT_ROUTE_ROOT, NULL, 200, NULL, NULL, aut__api_sdk_version, NULL},
-	{"GET", "/server_info", AUT_ROUTE_ROOT, NULL, 200, NULL, NULL, aut__api_server_info, NULL},
+	{"GET", "/health", AUT_ROUTE_ROOT, NULL, 200, .answer = aut__api_health,
+	 .about = {"health", "Is the process there?", .reply = "HealthResponse"}},
+	{"GET", "/ready", AUT_ROUTE_ROOT, NULL, 200, .run = aut__api_ready,
+	 .refuse = aut__api_ready_refuse,
+	 .about = {"readiness", "Does the database answer?", .reply = "ReadyResponse",
+			   .errors = "503"}},
+	{"GET", "/sdk-version", AUT_ROUTE_ROOT, NULL, 200, .answer = aut__api_sdk_version,
+	 .about = {"sdk_version", "Version of the SDK that runs install",
+			   .reply = "SdkVersionResponse"}},
+	{"GET", "/server_info", AUT_ROUTE_ROOT, NULL, 200, .answer = aut__api_server_info,
+	 .about = {"server_info", "Versions of this service", .reply = "ServerInfoResponse"}},
+
+	/* about the API itself */
+	{"GET", "/openapi.json", AUT_ROUTE_UNLISTED, NULL, 200, .answer = aut__api_openapi_answer},
+	{"GET", "/docs", AUT_ROUTE_UNLISTED, NULL, 200, .answer = aut__api_docs_answer},
+	{"GET", "/redoc", AUT_ROUTE_UNLISTED, NULL, 307, .answer = aut__api_redoc_answer},
 
 	/* uploads */
 	{"POST", "/v1/uploads", AUTH, "V", 201, aut__api_upload_create_begin, aut__api_upload_create,
-	 NULL, NULL},
-	{"GET", "/v1/uploads", PAGE, "V", 200, aut__api_upload_list_begin, aut__api_upload_list, NULL,
-	 NULL},
-	{"GET", "/v1/uploads/{upload_id}", AUTH, "V", 200, NULL, aut__api_upload_get, NULL, NULL},
-	{"DELETE", "/v1/uploads/{upload_id}", AUTH, "V", 204, NULL, aut__api_upload_delete, NULL, NULL},
+	 .about = {"create_upload", "Keep a tarball", upload_query, .reply = "UploadResponse",
+			   .sends_tarball = true, .errors = "413 415"}},
+	{"GET", "/v1/uploads", PAGE, "V", 200, aut__api_upload_list_begin, aut__api_upload_list,
+	 .about = {"list_uploads", "Your uploads, newest first", upload_list_query,
+			   .reply = "UploadListResponse"}},
+	{"GET", "/v1/uploads/{upload_id}", AUTH, "V", 200, .run = aut__api_upload_get,
+	 .about = {"get_upload", "One upload", .reply = "UploadResponse", .errors = "404"}},
+	{"DELETE", "/v1/uploads/{upload_id}", AUTH, "V", 204, .run = aut__api_upload_delete,
+	 .about = {"delete_upload", "Delete an upload and its content", .errors = "404"}},
 
 	/* automations */
-	{"POST", "/v1", AUTH, "V", 201, aut__api_body_begin, aut__api_automation_create, NULL, NULL},
-	{"GET", "/v1", PAGE, "V", 200, aut__api_automation_list_begin, aut__api_automation_list, NULL,
-	 NULL},
-	{"GET", "/v1/all-runs", MORE | AUT_ROUTE_PAGE, "V", 200, NULL, aut__api_run_list_all, NULL,
-	 NULL},
-	{"GET", "/v1/{automation_id}", AUTH, "V", 200, NULL, aut__api_automation_get, NULL, NULL},
+	{"POST", "/v1", AUTH, "V", 201, aut__api_body_begin, aut__api_automation_create,
+	 .about = {"create_automation",
+			   "Create an automation; 200 and the old one when its template has one already",
+			   .body = "CreateAutomationRequest", .reply = "AutomationResponse", .also = 200,
+			   .errors = "404"}},
+	{"GET", "/v1", PAGE, "V", 200, aut__api_automation_list_begin, aut__api_automation_list,
+	 .about = {"list_automations", "Automations, newest first", automation_list_query,
+			   .reply = "AutomationListResponse"}},
+	{"GET", "/v1/all-runs", MORE | AUT_ROUTE_PAGE, "V", 200, .run = aut__api_run_list_all,
+	 .about = {"list_all_runs", "Runs of all automations, newest first",
+			   .reply = "AllRunsResponse"}},
+	{"GET", "/v1/{automation_id}", AUTH, "V", 200, .run = aut__api_automation_get,
+	 .about = {"get_automation", "One automation", .reply = "AutomationResponse",
+			   .errors = "404"}},
 	{"PATCH", "/v1/{automation_id}", AUTH, "E", 200, aut__api_body_begin,
-	 aut__api_automation_update, NULL, NULL},
-	{"DELETE", "/v1/{automation_id}", AUTH, "A", 204, NULL, aut__api_automation_delete, NULL, NULL},
-	{"GET", "/v1/{automation_id}/tarball", AUTH, "V", 200, NULL, aut__api_automation_tarball,
-	 aut__api_automation_tarball_answer, NULL},
-	{"POST", "/v1/{automation_id}/dispatch", AUTH, "A", 201, NULL, aut__api_dispatch, NULL, NULL},
+	 aut__api_automation_update,
+	 .about = {"update_automation", "Change what is given, keep the rest",
+			   .body = "UpdateAutomationRequest", .reply = "AutomationResponse",
+			   .errors = "404 409"}},
+	{"DELETE", "/v1/{automation_id}", AUTH, "A", 204, .run = aut__api_automation_delete,
+	 .about = {"delete_automation", "Delete an automation; what waits is skipped, what runs goes on",
+			   .errors = "404"}},
+	{"GET", "/v1/{automation_id}/tarball", AUTH, "V", 200, .run = aut__api_automation_tarball,
+	 .answer = aut__api_automation_tarball_answer,
+	 .about = {"download_automation_tarball", "The tarball, or a redirect to where it is",
+			   .media = "application/x-tar", .also = 302, .errors = "404"}},
+	{"POST", "/v1/{automation_id}/dispatch", AUTH, "A", 201, .run = aut__api_dispatch,
+	 .about = {"dispatch_automation", "Run it now", .reply = "AutomationRunResponse",
+			   .errors = "404 409"}},
 	{"POST", "/v1/{automation_id}/trigger", MORE, "A", 201, aut__api_trigger_begin,
-	 aut__api_trigger, NULL, NULL},
-	{"GET", "/v1/{automation_id}/runs", PAGE, "V", 200, NULL, aut__api_run_list, NULL, NULL},
+	 aut__api_trigger,
+	 .about = {"trigger_automation", "Run it, with input, later, or only once for a key",
+			   .body = "TriggerRequest", .body_optional = true, .reply = "AutomationRunResponse",
+			   .errors = "404 409"}},
+	{"GET", "/v1/{automation_id}/runs", PAGE, "V", 200, .run = aut__api_run_list,
+	 .about = {"list_automation_runs", "Its runs, newest first",
+			   .reply = "AutomationRunListResponse", .errors = "404"}},
 
 	/* runs */
 	{"POST", "/v1/runs/{run_id}/complete", NEWS, "O", 200, aut__api_body_begin,
-	 aut__api_run_complete, NULL, NULL},
+	 aut__api_run_complete,
+	 .about = {"complete_run", "A run reports how it ended", .body = "RunCompleteRequest",
+			   .reply = "AutomationRunResponse", .errors = "404 409"}},
 	{"POST", "/v1/runs/{run_id}/phase", NEWS, "O", 200, aut__api_body_begin, aut__api_run_phase,
-	 NULL, NULL},
-	{"POST", "/v1/runs/{run_id}/cancel", NEWS, "A", 200, NULL, aut__api_run_cancel, NULL, NULL},
-	{"GET", "/v1/runs/{run_id}", MORE, "V", 200, NULL, aut__api_run_get, NULL, NULL},
+	 .about = {"report_run_phase", "A run reports what it is at", .body = "RunPhaseRequest",
+			   .reply = "AutomationRunResponse", .errors = "404 409"}},
+	{"POST", "/v1/runs/{run_id}/cancel", NEWS, "A", 200, .run = aut__api_run_cancel,
+	 .about = {"cancel_run", "End a run", .reply = "AutomationRunResponse", .errors = "404 409"}},
+	{"GET", "/v1/runs/{run_id}", MORE, "V", 200, .run = aut__api_run_get,
+	 .about = {"get_run", "One run", .reply = "AutomationRunResponse", .errors = "404"}},
 	{"GET", "/v1/runs/{run_id}/logs", MORE, "V", 200, aut__api_logs_begin, aut__api_logs,
-	 aut__api_logs_answer, NULL},
+	 aut__api_logs_answer,
+	 .about = {"get_run_logs", "What a run printed", logs_query, .reply = "RunLogsResponse",
+			   .media = "text/event-stream", .errors = "404"}},
 };
 
 #define ROUTE_COUNT (sizeof routes / sizeof routes[0])

@@ -10,7 +10,6 @@
 #include "core/api/api_internal.h"
 
 #define LOGS_LIMIT_DEFAULT 65536
-#define LOGS_LIMIT_MAX     1048576
 #define DELAY_S_MAX        31536000
 #define DEDUPE_KEY_MAX     255
 
@@ -187,7 +186,7 @@ aut__api_logs_begin(aut_api_request *request, aut_error *err)
 	request->limit = LOGS_LIMIT_DEFAULT;
 	status = aut__api_query_int(request, "after", 0, INT64_MAX, &request->after, err);
 	if (status == AUT_OK)
-		status = aut__api_query_int(request, "limit", 1, LOGS_LIMIT_MAX, &request->limit, err);
+		status = aut__api_query_int(request, "limit", 1, AUT_API_LOGS_MAX, &request->limit, err);
 	if (status == AUT_OK)
 		status = aut__api_query_bool(request, "follow", &request->flag, err);
 	return status;

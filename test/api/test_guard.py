@@ -54,6 +54,22 @@ def test_origin__foreign_page_without_a_token_is_refused(api):
         assert raw(api, headers=[("Origin", origin)]).status == 403, origin
 
 
+@pytest.mark.parametrize("site, mode, dest, status", [
+    ("cross-site", "no-cors", "image", 403), ("cross-site", "no-cors", "script", 403),
+    ("same-site", "no-cors", "empty", 403), ("cross-site", "navigate", "iframe", 403),
+    ("cross-site", "navigate", "document", 200), ("same-origin", "cors", "empty", 200),
+    ("none", "navigate", "document", 200)])
+def test_fetch__parts_of_foreign_pages_are_refused_without_a_token(api, site, mode, dest, status):
+    headers = [("Sec-Fetch-Site", site), ("Sec-Fetch-Mode", mode), ("Sec-Fetch-Dest", dest)]
+    assert raw(api, headers=headers).status == status
+    assert raw(api, headers=headers + [("Authorization", f"Bearer {api.key}")]).status == 200
+
+
+def test_answers__are_not_sniffed(api):
+    for path in ("/health", "/nowhere", "/api/automation/v1"):
+        assert raw(api, path=path).headers["X-Content-Type-Options"] == "nosniff"
+
+
 def test_origin__our_own_and_the_configured_one_pass(api):
     assert raw(api, headers=[("Origin", f"http://localhost:{port(api)}")]).status == 200
     reply = raw(api, headers=[("Origin", CLOUD)])

@@ -406,16 +406,60 @@ test_api__survives_every_failing_allocation(void **state)
 		{"GET", "/api/automation/v1?cursor=", "", "", 200},
 		{"GET", "/api/automation/v1?cursor=x", "", "", 422},
 		{"GET", "/ready", "", "", 200},
+		{"GET", "/api/automation/redoc", "", "", 307},
 	};
 
 	for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++)
 		torture(*state, &cases[i]);
 }
 
+/* Thousands of allocations: every one fails at the beginning, then every 23rd. */
+static void
+test_api__is_described_whole_or_not_at_all(void **state)
+{
+	const fixture *f = *state;
+	json_t *whole = aut__api_openapi(f->api);
+	json_t *document;
+
+	assert_non_null(whole);
+	for (long n = 0;; n += n < 300 ? 1 : 23)
+	{
+		failed = false;
+		fail_after = n;
+		document = aut__api_openapi(f->api);
+		fail_after = -1;
+		if (document != NULL)
+			assert_true(json_equal(document, whole));
+		else
+			assert_true(failed);
+		json_decref(document);
+		if (!failed)
+			break;
+	}
+	json_decref(whole);
+}
+
+static void
+test_api__types_of_the_description_are_known(void **state)
+{
+	const aut_api_schema *schema;
+
+	(void) state;
+	for (size_t i = 0; (schema = aut__api_schema_at(i)) != NULL; i++)
+	{
+		assert_true((schema->type != NULL) != (schema->members != NULL));
+		if (i > 0)
+			assert_true(strcmp(aut__api_schema_at(i - 1)->name, schema->name) < 0);
+	}
+}
+
 int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_api__types_of_the_description_are_known),
+		cmocka_unit_test_setup_teardown(test_api__is_described_whole_or_not_at_all, setup,
+										teardown),
 		cmocka_unit_test(test_routes__say_who_may_call_them_and_are_unique),
 		cmocka_unit_test_setup_teardown(test_routes__fixed_words_win_over_ids, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_routes__near_misses_do_not_fit, setup, teardown),

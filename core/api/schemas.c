@@ -1,0 +1,344 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * core/api/schemas.c - the shapes of bodies, as data.
+ *
+ * Names, members and what is required are the contract's; members of ours are marked as additions.  A
+ * shape says what is sent and read, the rules are the services': a test holds the answers of a running
+ * server against these shapes, and these shapes against the contract.
+ *
+ * The types are words of the small language that openapi.c reads.
+ */
+#include "core/api/api_internal.h"
+
+/* The rows say what is not zero. */
+#pragma GCC diagnostic ignored "-Wmissing-field-initializers"
+
+#define NEED AUT_MEMBER_REQUIRED
+#define OURS AUT_MEMBER_ADDITION
+#define OLD  AUT_MEMBER_DEPRECATED
+#define FROM AUT_MEMBER_FROM
+
+#define MODEL_PATTERN "^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$"
+#define TRIGGERS      "tagged @CronTrigger;@EventTrigger"
+
+/* ---- automations ------------------------------------------------------------------------------ */
+
+static const aut_api_member cron_trigger[] = {
+	{"type", "const cron", .initial = "cron"},
+	{"schedule", "string", NEED},
+	{"timezone", "string", .initial = "UTC"},
+	{NULL},
+};
+
+static const aut_api_member event_trigger[] = {
+	{"type", "const event", .initial = "event"},
+	{"source", "string", NEED},
+	{"on", "either string;[string]", NEED},
+	{"filter", "string?"},
+	{"destination", "one-of dispatch_run,continue_conversation", .initial = "dispatch_run"},
+	{"subject_key_expr", "string?"},
+	{"turn_text_expr", "string?"},
+	{"wake_agent", "boolean", .initial = "true"},
+	{NULL},
+};
+
+static const aut_api_member template_provenance[] = {
+	{"id", "string", NEED, .min = 1, .max = 100},
+	{"version", "string", NEED, .min = 1, .max = 50},
+	{"config", "object?"},
+	{NULL},
+};
+
+static const aut_api_member plugin_source[] = {
+	{"source", "string", NEED, .min = 1},
+	{"ref", "string?", .min = 1},
+	{"repo_path", "string?", .min = 1},
+	{NULL},
+};
+
+static const aut_api_member repo_source[] = {
+	{"url", "string", NEED},
+	{"ref", "string?"},
+	{"provider", "one-of github,gitlab,bitbucket,azure_devops?"},
+	{NULL},
+};
+
+static const aut_api_member automation_create[] = {
+	{"agent_profile_id", "uuid?"},
+	{"name", "string", NEED, .min = 1, .max = 500},
+	{"description", "string?", .max = 2000},
+	{"model", "string?", .min = 1, .max = 64, .pattern = MODEL_PATTERN},
+	{"trigger", TRIGGERS, NEED},
+	{"observability_associations", "map string?"},
+	{"tarball_path", "string", NEED},
+	{"setup_script_path", "string?"},
+	{"entrypoint", "string", NEED},
+	{"timeout", "integer?"},
+	{"keep_alive", "boolean?"},
+	{"enabled", "boolean", OLD, .initial = "true"},
+	{"state", "@PublicAutomationState?"},
+	{"template", "@TemplateProvenance?"},
+	{NULL},
+};
+
+static const aut_api_member automation_update[] = {
+	{"plugin", "@UpdateAutomationPluginSource?"},
+	{"agent_profile_id", "uuid?"},
+	{"name", "string?", .min = 1, .max = 500},
+	{"description", "string?", .max = 2000},
+	{"model", "string?", .min = 1, .max = 64, .pattern = MODEL_PATTERN},
+	{"prompt", "string?", .max = 50000},
+	{"repos", "[@RepoSource]?"},
+	{"trigger", TRIGGERS "?"},
+	{"observability_associations", "map string?"},
+	{"tarball_path", "string?"},
+	{"setup_script_path", "string?"},
+	{"entrypoint", "string?"},
+	{"timeout", "integer?"},
+	{"keep_alive", "boolean?"},
+	{"enabled", "boolean?", OLD},
+	{"state", "@PublicAutomationState?"},
+	{NULL},
+};
+
+static const aut_api_member automation[] = {
+	{"agent_profile_id", "uuid?"},
+	{"id", "uuid", NEED},
+	{"user_id", "uuid", NEED},
+	{"org_id", "uuid", NEED},
+	{"model", "string?", NEED},
+	{"name", "string", NEED},
+	{"description", "string?"},
+	{"prompt", "string?", NEED},
+	{"preset_metadata", "object?"},
+	{"plugin_spec", "object?"},
+	{"trigger", "object", NEED},
+	{"observability_associations", "map string?"},
+	{"tarball_path", "string", NEED},
+	{"setup_script_path", "string?", NEED},
+	{"entrypoint", "string", NEED},
+	{"timeout", "integer?", NEED},
+	{"keep_alive", "boolean?", NEED},
+	{"enabled", "boolean", NEED | OLD},
+	{"state", "@AutomationState", .initial = "ACTIVE"},
+	{"disabled_reason", "string?"},
+	{"disabled_detail", "object?"},
+	{"disabled_at", "time?"},
+	{"last_triggered_at", "time?", NEED},
+	{"created_at", "time", NEED},
+	{"updated_at", "time", NEED},
+	{"next_fire_at", "time?", OURS, .doc = "null: no schedule, or paused"},
+	{NULL},
+};
+
+#define NEXT_CURSOR                                                                                \
+	{                                                                                              \
+		"next_cursor", "string?", OURS, .doc = "cursor of the next page; null: this is the last"   \
+	}
+#define TOTAL                                                                                      \
+	{                                                                                              \
+		"total", "integer?", NEED, .doc = "null on a page that was asked for by cursor"            \
+	}
+
+static const aut_api_member automation_list[] = {
+	{"automations", "[@AutomationResponse]", NEED},
+	TOTAL,
+	NEXT_CURSOR,
+	{NULL},
+};
+
+/* ---- runs -------------------------------------------------------------------------------------- */
+
+#define RUN                                                                                        \
+	{"id", "uuid", NEED}, {"automation_id", "uuid", NEED}, {"status", "@RunStatus", NEED},         \
+		{"trigger_source", "string?"}, {"error_detail", "string?", NEED},                          \
+		{"status_detail", "object?"}, {"current_phase", "string?"},                                \
+		{"conversation_id", "string?", NEED}, {"cost", "number?"}, {"timeout_at", "time?", NEED},  \
+		{"sandbox_id", "string?", NEED}, {"bash_command_id", "string?"},                           \
+		{"observability_associations", "object?"}, {"run_metadata", "object?"},                    \
+		{"resolved_runtime", "object?"}, {"created_at", "time", NEED},                             \
+		{"started_at", "time?", NEED}, {"completed_at", "time?", NEED},                            \
+		{"exit_code", "integer?", OURS},                                                           \
+		{"output_bytes", "integer", OURS, .doc = "printed so far"},                                \
+		{"attempt", "integer", OURS, .doc = "how often it was taken up"},                          \
+	{                                                                                              \
+		"scheduled_for", "time?", OURS, .doc = "the time of the schedule it was made for"          \
+	}
+
+static const aut_api_member run[] = {RUN, {NULL}};
+
+static const aut_api_member run_of_all[] = {
+	RUN,
+	{"automation_name", "string?", NEED | OURS},
+	{NULL},
+};
+
+static const aut_api_member run_list[] = {
+	{"runs", "[@AutomationRunResponse]", NEED},
+	TOTAL,
+	{"status_counts", "map integer"},
+	NEXT_CURSOR,
+	{NULL},
+};
+
+static const aut_api_member all_runs[] = {
+	{"runs", "[@NamedRunResponse]", NEED | OURS},
+	NEXT_CURSOR,
+	{NULL},
+};
+
+static const aut_api_member run_logs[] = {
+	{"run_id", "uuid", NEED | OURS},
+	{"status", "@RunStatus", NEED | OURS},
+	{"after", "integer", NEED | OURS, .doc = "offset in bytes of the first byte of data"},
+	{"next", "integer", NEED | OURS, .doc = "pass it as after for what comes behind"},
+	{"total", "integer", NEED | OURS, .doc = "bytes printed so far"},
+	{"truncated", "boolean", NEED | OURS, .doc = "something before data is gone"},
+	{"complete", "boolean", NEED | OURS, .doc = "the run has ended and this is the end"},
+	{"data", "string", NEED | OURS},
+	{NULL},
+};
+
+static const aut_api_member trigger_request[] = {
+	{"input", "any", OURS, .doc = "any JSON; the run finds it as event in its payload"},
+	{"dedupe_key", "string?", OURS, .min = 1, .max = 255},
+	{"delay", "integer?", OURS | FROM, .max = 31536000, .doc = "seconds"},
+	{NULL},
+};
+
+static const aut_api_member error_classification[] = {
+	{"kind", "@FailureKind", NEED},
+	{"retryable", "boolean", NEED},
+	{"user_action", "one-of none,retry,settings", .initial = "none"},
+	{"error_id", "string?"},
+	{NULL},
+};
+
+static const aut_api_member conversation_error[] = {
+	{"id", "string"},
+	{"timestamp", "string"},
+	{"source", "one-of agent,user,environment,hook", NEED},
+	{"parent_id", "string?"},
+	{"code", "string", NEED},
+	{"detail", "string", NEED},
+	{"classification", "@ErrorClassification?"},
+	{"kind", "const ConversationErrorEvent"},
+	{NULL},
+};
+
+static const aut_api_member run_complete[] = {
+	{"status", "one-of COMPLETED,FAILED", NEED},
+	{"run_id", "string?"},
+	{"conversation_id", "string?"},
+	{"error", "either string;@ConversationErrorEvent;object?"},
+	{"cost", "number?"},
+	{"blocking_factor", "object?"},
+	{"task_outcome", "object?"},
+	{NULL},
+};
+
+static const aut_api_member run_phase[] = {
+	{"phase", "string", NEED, .min = 1, .max = 200},
+	{NULL},
+};
+
+/* ---- uploads ----------------------------------------------------------------------------------- */
+
+static const aut_api_member upload[] = {
+	{"id", "uuid", NEED},
+	{"user_id", "uuid", NEED},
+	{"org_id", "uuid", NEED},
+	{"name", "string", NEED},
+	{"description", "string?", NEED},
+	{"status", "@UploadStatus", NEED},
+	{"error_message", "string?", NEED},
+	{"size_bytes", "integer?", NEED},
+	{"tarball_path", "string?", NEED},
+	{"created_at", "string", NEED},
+	{"updated_at", "string", NEED},
+	{NULL},
+};
+
+static const aut_api_member upload_list[] = {
+	{"uploads", "[@UploadResponse]", NEED},
+	TOTAL,
+	NEXT_CURSOR,
+	{NULL},
+};
+
+/* ---- service and errors ------------------------------------------------------------------------ */
+
+static const aut_api_member health[] = {{"status", "string", NEED}, {NULL}};
+
+static const aut_api_member ready[] = {
+	{"status", "one-of ready,not_ready", NEED},
+	{"error", "string"},
+	{NULL},
+};
+
+static const aut_api_member sdk_version[] = {{"version", "string", NEED}, {NULL}};
+
+static const aut_api_member server_info[] = {
+	{"package_version", "string", NEED, .doc = "of the contract spoken"},
+	{"sdk_version", "string", NEED},
+	{"engine_version", "string", NEED | OURS},
+	{NULL},
+};
+
+static const aut_api_member validation_error[] = {
+	{"loc", "[either string;integer]", NEED},
+	{"msg", "string", NEED},
+	{"type", "string", NEED},
+	{"input", "any"},
+	{"ctx", "object"},
+	{NULL},
+};
+
+static const aut_api_member validation_errors[] = {{"detail", "[@ValidationError]"}, {NULL}};
+
+static const aut_api_member error_response[] = {{"detail", "either string;object", NEED}, {NULL}};
+
+/* ---- all --------------------------------------------------------------------------------------- */
+
+static const aut_api_schema schemas[] = {
+	{"AllRunsResponse", NULL, all_runs, .addition = true},
+	{"AutomationListResponse", NULL, automation_list},
+	{"AutomationResponse", NULL, automation},
+	{"AutomationRunListResponse", NULL, run_list},
+	{"AutomationRunResponse", NULL, run},
+	{"AutomationState", "one-of ACTIVE,INACTIVE,DRAFT", NULL},
+	{"ConversationErrorEvent", NULL, conversation_error, .closed = true},
+	{"CreateAutomationRequest", NULL, automation_create, .closed = true},
+	{"CronTrigger", NULL, cron_trigger, .closed = true},
+	{"ErrorClassification", NULL, error_classification, .closed = true},
+	{"ErrorResponse", NULL, error_response, .addition = true},
+	{"EventTrigger", NULL, event_trigger, .closed = true},
+	{"FailureKind",
+	 "one-of auth,quota,rate_limit,config,transient,agent_action,internal,unknown", NULL},
+	{"HTTPValidationError", NULL, validation_errors},
+	{"HealthResponse", NULL, health, .addition = true},
+	{"NamedRunResponse", NULL, run_of_all, .addition = true},
+	{"PublicAutomationState", "one-of ACTIVE,INACTIVE", NULL},
+	{"ReadyResponse", NULL, ready, .addition = true},
+	{"RepoSource", NULL, repo_source, .closed = true},
+	{"RunCompleteRequest", NULL, run_complete, .closed = true},
+	{"RunLogsResponse", NULL, run_logs, .addition = true},
+	{"RunPhaseRequest", NULL, run_phase, .closed = true},
+	{"RunStatus", "one-of PENDING,RUNNING,COMPLETED,FAILED,CANCELLED,SKIPPED", NULL},
+	{"SdkVersionResponse", NULL, sdk_version, .addition = true},
+	{"ServerInfoResponse", NULL, server_info, .addition = true},
+	{"TemplateProvenance", NULL, template_provenance, .closed = true},
+	{"TriggerRequest", NULL, trigger_request, .closed = true, .addition = true},
+	{"UpdateAutomationPluginSource", NULL, plugin_source, .closed = true},
+	{"UpdateAutomationRequest", NULL, automation_update, .closed = true},
+	{"UploadListResponse", NULL, upload_list},
+	{"UploadResponse", NULL, upload},
+	{"UploadStatus", "one-of UPLOADING,COMPLETED,FAILED", NULL},
+	{"ValidationError", NULL, validation_error},
+};
+
+const aut_api_schema *
+aut__api_schema_at(size_t index)
+{
+	return index < sizeof schemas / sizeof schemas[0] ? &schemas[index] : NULL;
+}
