@@ -65,8 +65,17 @@ INSERT INTO automation.marker DEFAULT VALUES;
 ALTER TABLE automation.marker OWNER TO automation_marker;
 REVOKE ALL ON automation.marker FROM automation_marker;
 
+CREATE TABLE automation.sql_action
+(
+    automation_id uuid NOT NULL REFERENCES automation.automation (id) ON DELETE CASCADE,
+    sql text NOT NULL,
+    PRIMARY KEY (automation_id)
+);
+COMMENT ON TABLE automation.sql_action IS 'Texts of automations that are SQL.';
+
 -- What users own goes into dumps; what is about this server's processes does not.
 SELECT pg_catalog.pg_extension_config_dump('automation.automation', '');
+SELECT pg_catalog.pg_extension_config_dump('automation.sql_action', '');
 SELECT pg_catalog.pg_extension_config_dump('automation.schedule', '');
 SELECT pg_catalog.pg_extension_config_dump('automation.gap', '');
 SELECT pg_catalog.pg_extension_config_dump('automation.run', '');
@@ -110,6 +119,9 @@ CREATE POLICY own ON automation.run_input FOR SELECT
 ALTER TABLE automation.run_output ENABLE ROW LEVEL SECURITY;
 CREATE POLICY own ON automation.run_output FOR SELECT
     USING (EXISTS (SELECT FROM automation.run r WHERE r.id OPERATOR(pg_catalog.=) run_id));
+ALTER TABLE automation.sql_action ENABLE ROW LEVEL SECURITY;
+CREATE POLICY own ON automation.sql_action FOR SELECT
+    USING (EXISTS (SELECT FROM automation.automation a WHERE a.id OPERATOR(pg_catalog.=) automation_id));
 ALTER TABLE automation.upload ENABLE ROW LEVEL SECURITY;
 ALTER TABLE automation.upload_data ENABLE ROW LEVEL SECURITY;
 ALTER TABLE automation.worker ENABLE ROW LEVEL SECURITY;
@@ -134,14 +146,17 @@ SELECT a.id,
        a.model,
        a.disabled_reason,
        a.created_at,
-       a.updated_at
+       a.updated_at,
+       x.sql
   FROM automation.automation a
   LEFT JOIN automation.schedule s ON s.automation_id OPERATOR(pg_catalog.=) a.id
+  LEFT JOIN automation.sql_action x ON x.automation_id OPERATOR(pg_catalog.=) a.id
  WHERE a.deleted_at IS NULL
    AND automation._may_see(a.owner);
 COMMENT ON VIEW automation.automations IS 'The automations you may see: your own, or all for automation_admin and automation_reader.';
 COMMENT ON COLUMN automation.automations.state IS 'ACTIVE, or INACTIVE after pause().';
 COMMENT ON COLUMN automation.automations.next_fire_at IS 'When the schedule fires next; null when it does not.';
+COMMENT ON COLUMN automation.automations.sql IS 'The text of a SQL action; null for what runs on an agent.';
 COMMENT ON COLUMN automation.automations.timeout IS 'Longest time a run may take.';
 
 CREATE FUNCTION automation._waits_for_backend()
@@ -162,7 +177,8 @@ SELECT r.id,
        r.scheduled_for,
        r.attempt,
        CASE
-           WHEN r.status OPERATOR(pg_catalog.=) 'PENDING' AND r.current_phase IS NULL AND automation._waits_for_backend()
+           WHEN r.status OPERATOR(pg_catalog.=) 'PENDING' AND r.current_phase IS NULL
+                AND a.tarball_path OPERATOR(pg_catalog.<>) 'sql://inline' AND automation._waits_for_backend()
            THEN 'Waiting for a backend'
            ELSE r.current_phase
        END AS phase,
@@ -215,13 +231,14 @@ CREATE FUNCTION automation.create(
     timeout interval DEFAULT NULL,
     enabled boolean DEFAULT NULL,
     model text DEFAULT NULL,
-    setup_script text DEFAULT NULL)
+    setup_script text DEFAULT NULL,
+    sql text DEFAULT NULL)
 RETURNS uuid
 LANGUAGE c VOLATILE CALLED ON NULL INPUT PARALLEL UNSAFE
 AS 'MODULE_PATHNAME', 'automation_create';
-COMMENT ON FUNCTION automation.create(text, text, text, text, text, bytea, text, text, interval, boolean, text, text) IS
-'Create an automation and return its id. Give its code as script (text), tarball (gzip) or tarball_url. With schedule (cron) it fires by itself in timezone (UTC unless given), else by trigger() only.';
-REVOKE ALL ON FUNCTION automation.create(text, text, text, text, text, bytea, text, text, interval, boolean, text, text) FROM PUBLIC;
+COMMENT ON FUNCTION automation.create(text, text, text, text, text, bytea, text, text, interval, boolean, text, text, text) IS
+'Create an automation and return its id. Give its code as script (text), tarball (gzip), tarball_url, or sql (executed in this database as its owner). With schedule (cron) it fires by itself in timezone (UTC unless given), else by trigger() only.';
+REVOKE ALL ON FUNCTION automation.create(text, text, text, text, text, bytea, text, text, interval, boolean, text, text, text) FROM PUBLIC;
 
 CREATE FUNCTION automation.alter(
     name text,
@@ -236,13 +253,14 @@ CREATE FUNCTION automation.alter(
     timeout interval DEFAULT NULL,
     enabled boolean DEFAULT NULL,
     model text DEFAULT NULL,
-    setup_script text DEFAULT NULL)
+    setup_script text DEFAULT NULL,
+    sql text DEFAULT NULL)
 RETURNS void
 LANGUAGE c VOLATILE CALLED ON NULL INPUT PARALLEL UNSAFE
 AS 'MODULE_PATHNAME', 'automation_alter';
-COMMENT ON FUNCTION automation.alter(text, text, text, text, text, text, bytea, text, text, interval, boolean, text, text) IS
+COMMENT ON FUNCTION automation.alter(text, text, text, text, text, text, bytea, text, text, interval, boolean, text, text, text) IS
 'Change an automation, found by name or id. What is not given stays as it is.';
-REVOKE ALL ON FUNCTION automation.alter(text, text, text, text, text, text, bytea, text, text, interval, boolean, text, text) FROM PUBLIC;
+REVOKE ALL ON FUNCTION automation.alter(text, text, text, text, text, text, bytea, text, text, interval, boolean, text, text, text) FROM PUBLIC;
 
 CREATE FUNCTION automation.pause(name text)
 RETURNS void
@@ -394,8 +412,8 @@ GRANT EXECUTE ON FUNCTION automation._processes(), automation.doctor()
    TO automation_admin, automation_user, automation_reader;
 GRANT SELECT ON automation.workers TO automation_admin, automation_user, automation_reader;
 GRANT EXECUTE ON FUNCTION
-    automation.create(text, text, text, text, text, bytea, text, text, interval, boolean, text, text),
-    automation.alter(text, text, text, text, text, text, bytea, text, text, interval, boolean, text, text),
+    automation.create(text, text, text, text, text, bytea, text, text, interval, boolean, text, text, text),
+    automation.alter(text, text, text, text, text, text, bytea, text, text, interval, boolean, text, text, text),
     automation.pause(text),
     automation.resume(text),
     automation.drop(text),

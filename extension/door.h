@@ -81,6 +81,17 @@ bool aut__is_for_rows(const aut_automation *automation);
 /* Drop the triggers on_change() made for an automation, in whatever table. */
 void aut__drop_row_triggers(const aut_uuid *automation);
 
+/* Another role and search_path for a while; an error in between ends it with the (sub)transaction. */
+typedef struct aut__disguise
+{
+	Oid user;
+	int security;
+	int guc_level;
+} aut__disguise;
+void aut__disguise_begin(aut__disguise *d, Oid role, int security, const char *search_path);
+void aut__disguise_as_us(aut__disguise *d); /* the bootstrap superuser, pg_catalog only */
+void aut__disguise_end(const aut__disguise *d);
+
 /* ---- values ---------------------------------------------------------------------------------- */
 
 char *aut__arg_text(FunctionCallInfo fcinfo, int arg);      /* NULL for null */

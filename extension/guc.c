@@ -32,6 +32,7 @@ PG_MODULE_MAGIC;
 bool aut__enabled = true;
 char *aut__listen = NULL;
 char *aut__http_role = NULL;
+int aut__sql_workers = 2;
 uint64 aut__settings_generation = 1;
 
 /* One cell per entry of the settings table; which of the two is used depends on its kind. */
@@ -160,6 +161,10 @@ define_own_settings(void)
 							   "Database role that owns automations made over HTTP.",
 							   "Empty: only administrators see them from SQL.", &aut__http_role, "",
 							   PGC_SUSET, 0, NULL, changed_text, NULL);
+	DefineCustomIntVariable("automation.sql_workers", "SQL actions of a database that execute at once.",
+							"Each is a process and takes one of max_worker_processes.",
+							&aut__sql_workers, 2, 0, AUT__SQL_WORKERS_MAX, PGC_SUSET, 0, NULL,
+							changed_number, NULL);
 	for (size_t i = 0; i < lengthof(key_files); i++)
 		DefineCustomStringVariable(key_files[i].name, key_files[i].help, NULL, &key_files[i].path, "",
 								   PGC_SUSET, GUC_SUPERUSER_ONLY, NULL, changed_text, NULL);

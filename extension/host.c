@@ -227,6 +227,7 @@ engine_open(aut__host *host, aut_error *err)
 	options.turn = &host->turn;
 	options.http = host->http;
 	options.backend = host->backend;
+	options.local = aut__action_runner(host->db);
 	options.settings = &host->settings;
 	options.clock = aut_clock_system();
 	options.worker = host->worker;
@@ -284,6 +285,7 @@ aut__host_open(aut__host **out, aut_error *err)
 void
 aut__host_wake(aut__host *host)
 {
+	aut_engine_local_wake(host->engine); /* the postmaster tells so that an action's process ended */
 	aut_engine_wake(host->engine, ~0u);
 }
 

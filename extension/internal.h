@@ -34,6 +34,7 @@
 #define AUT__WORKER_TYPE "automation worker"
 #define AUT__LAUNCHER_TYPE "automation launcher"
 #define AUT__SCOUT_TYPE "automation scout"
+#define AUT__ACTION_TYPE "automation sql action"
 /* Owner of one table in every database that has the extension: that is how they are found. */
 #define AUT__MARKER_ROLE "automation_marker"
 #define AUT__MARKER_TABLE "marker"
@@ -44,6 +45,8 @@
 
 extern bool aut__enabled;      /* automation.enabled */
 extern char *aut__listen;      /* automation.listen: "address:port", "" for none */
+extern int aut__sql_workers;   /* automation.sql_workers */
+#define AUT__SQL_WORKERS_MAX 64
 extern char *aut__http_role;   /* automation.http_role: owns what was made over HTTP, "" for nobody */
 /* Raised whenever a setting changes; holders of an aut_settings compare. */
 extern uint64 aut__settings_generation;
@@ -71,6 +74,8 @@ bool aut__may_start(void);
  * among many starts the worker. */
 void aut__guard_tag(LOCKTAG *tag, Oid database, Oid extension);
 void aut__starter_tag(LOCKTAG *tag, Oid database);
+/* Held by the process of a SQL action for its life. */
+void aut__action_tag(LOCKTAG *tag, Oid database, const aut_uuid *run);
 
 /* ---- wake.c -------------------------------------------------------------------------------- */
 
@@ -109,6 +114,26 @@ void aut__log_to_server(void);
 void aut__watch_connecting(void);
 void aut__watch_connected(void);
 
+/* ---- action_runner.c, sql_action.c: SQL actions ------------------------------------------------- */
+
+/* What the process of an action is told (bgw_extra). */
+typedef struct aut__action_order
+{
+	aut_uuid run;
+	Oid owner;
+	int32 attempt;
+	int64 limit_s;
+} aut__action_order;
+
+/* The engine's hand for SQL actions; db is the host's and lent.  Of this process, there is only one. */
+struct aut_local_runner *aut__action_runner(aut_db *db);
+/* Raises an error unless this is a text a SQL action may have. */
+void aut__action_check(const char *sql);
+/* May this role execute SQL actions?  Raises when it may not. */
+void aut__action_check_owner(Oid role);
+/* Keep the text of an automation's action (NULL: it has none any more). */
+void aut__action_keep(const aut_uuid *automation, const char *sql);
+
 /* ---- host.c -------------------------------------------------------------------------------- */
 
 typedef struct aut__host aut__host;
@@ -125,6 +150,7 @@ int aut__host_timeout_ms(aut__host *host);
 PGDLLEXPORT void automation_worker_main(Datum arg);
 PGDLLEXPORT void automation_launcher_main(Datum arg);
 PGDLLEXPORT void automation_scout_main(Datum arg);
+PGDLLEXPORT void automation_action_main(Datum arg);
 PGDLLEXPORT void _PG_init(void);
 
 #endif

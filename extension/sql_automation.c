@@ -7,6 +7,10 @@
  */
 #include "door.h"
 
+#include "miscadmin.h"
+#include "utils/acl.h"
+#include "utils/uuid.h"
+
 #include "spi_db.h"
 
 PG_FUNCTION_INFO_V1(automation_create);
@@ -17,13 +21,14 @@ PG_FUNCTION_INFO_V1(automation_drop);
 PG_FUNCTION_INFO_V1(automation_upload);
 
 #define SCRIPT_NAME "script" /* of the one file in a script's tarball */
+#define SQL_ENTRYPOINT "sql"
 #define UPLOAD_NAME "code"   /* of uploads made here; a bad name of the automation is told as such */
 
 /* What an automation is made of, from the arguments of create and alter; null members are not given. */
 typedef struct definition
 {
 	char *name, *script, *entrypoint, *schedule, *timezone, *tarball_url, *description, *model,
-		*setup_script;
+		*setup_script, *sql;
 	bytea *tarball;
 	bool has_timeout, has_enabled, enabled;
 	int64_t timeout_s;
@@ -95,7 +100,9 @@ refuse(const char *message)
 static int
 count_code(const definition *given)
 {
-	return (given->script != NULL) + (given->tarball != NULL) + (given->tarball_url != NULL);
+	/* the address of a SQL action is ours */
+	return (given->script != NULL) + (given->tarball != NULL) +
+		   (given->tarball_url != NULL && given->sql == NULL) + (given->sql != NULL);
 }
 
 /* A script without an interpreter line is one for sh. */
@@ -177,7 +184,27 @@ read_definition(FunctionCallInfo fcinfo, int first, definition *out)
 	}
 	out->model = aut__arg_text(fcinfo, first + 9);
 	out->setup_script = aut__arg_text(fcinfo, first + 10);
+	out->sql = aut__arg_text(fcinfo, first + 11);
 	default_entrypoint(out);
+	if (out->tarball_url != NULL && strcmp(out->tarball_url, AUT_TARBALL_INLINE) == 0)
+		refuse("give the SQL itself in place of an internal address");
+	if (out->sql != NULL)
+	{
+		if (out->entrypoint != NULL)
+			refuse("a SQL action has no entrypoint");
+		aut__action_check(out->sql);
+		out->tarball_url = pstrdup(AUT_TARBALL_INLINE);
+		out->entrypoint = pstrdup(SQL_ENTRYPOINT);
+	}
+}
+
+static void
+keep_action(const pg_uuid_t *automation, const char *sql)
+{
+	aut_uuid id;
+
+	memcpy(id.bytes, automation->data, sizeof(id.bytes));
+	aut__action_keep(&id, sql);
 }
 
 static void
@@ -189,7 +216,7 @@ warn_without_backend(const aut_settings *settings)
 }
 
 /* create(name, script, entrypoint, schedule, timezone, tarball, tarball_url, description, timeout,
- *        enabled, model, setup_script) */
+ *        enabled, model, setup_script, sql) */
 Datum
 automation_create(PG_FUNCTION_ARGS)
 {
@@ -204,9 +231,11 @@ automation_create(PG_FUNCTION_ARGS)
 	if (given.name == NULL)
 		refuse("an automation needs a name");
 	if (count_code(&given) != 1)
-		refuse("give exactly one of script, tarball and tarball_url");
+		refuse("give exactly one of script, tarball, tarball_url and sql");
 	if (given.schedule == NULL && given.timezone != NULL)
 		refuse("a time zone needs a schedule");
+	if (given.sql != NULL)
+		aut__action_check_owner(GetUserId());
 	aut__door_enter(door);
 	door->body = definition_body(&given);
 	status = door->body != NULL &&
@@ -221,8 +250,11 @@ automation_create(PG_FUNCTION_ARGS)
 		status = aut_service_automation_create(&door->call, door->body, &door->out, &existing,
 											   &door->err);
 	aut__door_leave(door, status);
-	warn_without_backend(door->call.settings);
 	id = aut__out_id(door);
+	if (given.sql != NULL)
+		keep_action(DatumGetUUIDP(id), given.sql);
+	else
+		warn_without_backend(door->call.settings);
 	aut__door_close(door);
 	PG_RETURN_DATUM(id);
 }
@@ -285,6 +317,8 @@ change(aut__door *door, const definition *given)
 	aut__door_leave(door, status);
 	if (leaves_table)
 		aut__drop_row_triggers(&id);
+	if (count_code(given) > 0)
+		aut__action_keep(&id, given->sql);
 	aut__door_close(door);
 }
 
@@ -301,11 +335,13 @@ automation_alter(PG_FUNCTION_ARGS)
 	if (name == NULL)
 		refuse("which automation?");
 	if (count_code(&given) > 1)
-		refuse("give at most one of script, tarball and tarball_url");
+		refuse("give at most one of script, tarball, tarball_url and sql");
 	/* An internal address names an upload, whose owner is checked only when an automation is made. */
 	if (given.tarball_url != NULL && strncmp(given.tarball_url, "oh-internal:", 12) == 0)
 		refuse("give the tarball itself in place of an internal address");
 	(void) aut__door_find(door, name, AUT__CHANGE);
+	if (given.sql != NULL && door->automations.items[0].owner != NULL)
+		aut__action_check_owner(get_role_oid(door->automations.items[0].owner, false));
 	change(door, &given);
 	PG_RETURN_VOID();
 }

@@ -23,7 +23,6 @@
 #include "access/relation.h"
 #include "catalog/catalog.h"
 #include "catalog/namespace.h"
-#include "catalog/pg_authid.h"
 #include "catalog/pg_class.h"
 #include "catalog/pg_namespace.h"
 #include "catalog/pg_type.h"
@@ -33,7 +32,6 @@
 #include "storage/lmgr.h"
 #include "utils/acl.h"
 #include "utils/array.h"
-#include "utils/guc.h"
 #include "utils/lsyscache.h"
 #include "utils/rel.h"
 #include "utils/tuplestore.h"
@@ -69,39 +67,8 @@ enum
 
 /* ---- rights ----------------------------------------------------------------------------------- */
 
-typedef struct disguise
-{
-	Oid user;
-	int security;
-	int guc_level;
-} disguise;
-
-/* From here on as that role and with that search_path; an error in between ends it with the transaction. */
 static void
-disguise_begin(disguise *d, Oid role, int security, const char *search_path)
-{
-	GetUserIdAndSecContext(&d->user, &d->security);
-	SetUserIdAndSecContext(role, d->security | SECURITY_LOCAL_USERID_CHANGE | security);
-	d->guc_level = NewGUCNestLevel();
-	(void) set_config_option("search_path", search_path, PGC_USERSET, PGC_S_SESSION, GUC_ACTION_SAVE,
-							 true, 0, false);
-}
-
-static void
-disguise_end(const disguise *d)
-{
-	AtEOXact_GUC(true, d->guc_level);
-	SetUserIdAndSecContext(d->user, d->security);
-}
-
-static void
-as_us(disguise *d)
-{
-	disguise_begin(d, BOOTSTRAP_SUPERUSERID, 0, "pg_catalog, pg_temp");
-}
-
-static void
-as_owner(disguise *d, const aut_automation *automation, const char *search_path)
+as_owner(aut__disguise *d, const aut_automation *automation, const char *search_path)
 {
 	Oid role = automation->owner != NULL ? get_role_oid(automation->owner, true) : InvalidOid;
 
@@ -109,7 +76,7 @@ as_owner(disguise *d, const aut_automation *automation, const char *search_path)
 		ereport(ERROR, (errcode(ERRCODE_UNDEFINED_OBJECT),
 						errmsg("the owner of automation \"%s\" does not exist any more", automation->name),
 						errhint("SELECT automation.drop('%s') removes its triggers.", automation->name)));
-	disguise_begin(d, role, SECURITY_RESTRICTED_OPERATION, search_path);
+	aut__disguise_begin(d, role, SECURITY_RESTRICTED_OPERATION, search_path);
 }
 
 /* ---- the query -------------------------------------------------------------------------------- */
@@ -233,7 +200,7 @@ start_runs(aut__door *door, TriggerData *trigger, int op, const aut_uuid *automa
 												ALLOCSET_DEFAULT_SIZES);
 	char *sql = query_text(trigger->tg_relation, op, args[ARG_WHEN], args[ARG_INPUT]);
 	Portal cursor;
-	disguise d;
+	aut__disguise d;
 	uint64 count;
 
 	SPI_connect();
@@ -242,7 +209,7 @@ start_runs(aut__door *door, TriggerData *trigger, int op, const aut_uuid *automa
 	as_owner(&d, &door->automations.items[0], args[ARG_PATH]);
 	cursor = SPI_cursor_open(NULL, prepare(sql), NULL, NULL, true);
 	count = fetch(cursor, batch, inputs);
-	disguise_end(&d);
+	aut__disguise_end(&d);
 	while (count > 0)
 	{
 		bool last = count < FETCH_ROWS;
@@ -256,7 +223,7 @@ start_runs(aut__door *door, TriggerData *trigger, int op, const aut_uuid *automa
 		CHECK_FOR_INTERRUPTS();
 		as_owner(&d, &door->automations.items[0], args[ARG_PATH]);
 		count = fetch(cursor, batch, inputs);
-		disguise_end(&d);
+		aut__disguise_end(&d);
 	}
 	SPI_cursor_close(cursor);
 	SPI_finish();
@@ -328,10 +295,10 @@ aut__drop_row_triggers(const aut_uuid *automation)
 	Datum values[1];
 	SPITupleTable *found;
 	uint64 count;
-	disguise d;
+	aut__disguise d;
 
 	values[0] = CStringGetTextDatum(aut_uuid_format(automation, text));
-	as_us(&d);
+	aut__disguise_as_us(&d);
 	SPI_connect();
 	if (SPI_execute_with_args(query, 1, types, values, NULL, true, 0) != SPI_OK_SELECT)
 		elog(ERROR, "automation: the triggers cannot be listed");
@@ -341,7 +308,7 @@ aut__drop_row_triggers(const aut_uuid *automation)
 		if (SPI_execute(SPI_getvalue(found->vals[i], found->tupdesc, 1), false, 0) != SPI_OK_UTILITY)
 			elog(ERROR, "automation: a trigger cannot be dropped");
 	SPI_finish();
-	disguise_end(&d);
+	aut__disguise_end(&d);
 }
 
 /* ---- on_change -------------------------------------------------------------------------------- */
@@ -448,7 +415,7 @@ try_query(Relation rel, const aut_automation *automation, int op, const char *wh
 		  const char *path)
 {
 	static const char *const names[] = {NEW_ROWS, OLD_ROWS};
-	disguise d;
+	aut__disguise d;
 
 	SPI_connect();
 	for (size_t i = 0; i < lengthof(names); i++)
@@ -465,7 +432,7 @@ try_query(Relation rel, const aut_automation *automation, int op, const char *wh
 	as_owner(&d, automation, path);
 	if (SPI_execute_plan(prepare(query_text(rel, op, when, input)), NULL, NULL, true, 1) != SPI_OK_SELECT)
 		elog(ERROR, "automation: a row trigger's query cannot be tried");
-	disguise_end(&d);
+	aut__disguise_end(&d);
 	SPI_finish();
 }
 
@@ -482,14 +449,14 @@ make_trigger(Relation rel, const char *id, int op, const char *when, const char 
 													RelationGetRelationName(rel)),
 						 tables[op], quote_literal_cstr(id), quote_literal_cstr(when),
 						 quote_literal_cstr(input), quote_literal_cstr(path));
-	disguise d;
+	aut__disguise d;
 
-	as_us(&d);
+	aut__disguise_as_us(&d);
 	SPI_connect();
 	if (SPI_execute(sql, false, 0) != SPI_OK_UTILITY)
 		elog(ERROR, "automation: a trigger cannot be made");
 	SPI_finish();
-	disguise_end(&d);
+	aut__disguise_end(&d);
 }
 
 /* The automation says from now on that this table's changes start it. */

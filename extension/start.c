@@ -40,6 +40,7 @@ static bool callbacks_are_set;
 /* Distinguishes our locks in the key space of user locks: databases use the same two numbers. */
 #define GUARD_CLASS 0x4175   /* "Au" */
 #define STARTER_CLASS 0x4176
+#define ACTION_CLASS 0x4177
 
 void
 aut__guard_tag(LOCKTAG *tag, Oid database, Oid extension)
@@ -57,6 +58,18 @@ aut__starter_tag(LOCKTAG *tag, Oid database)
 {
 	aut__guard_tag(tag, database, InvalidOid);
 	tag->locktag_field4 = STARTER_CLASS;
+}
+
+void
+aut__action_tag(LOCKTAG *tag, Oid database, const aut_uuid *run)
+{
+	uint32 random[2];
+
+	/* the second half of a version 7 id is random */
+	memcpy(random, run->bytes + 8, sizeof(random));
+	aut__guard_tag(tag, database, random[0]);
+	tag->locktag_field3 = random[1];
+	tag->locktag_field4 = ACTION_CLASS;
 }
 
 bool

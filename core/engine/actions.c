@@ -732,7 +732,7 @@ hand(aut_job *job)
 		aut__job_event(job, AUT_EVENT_OVER, NULL);
 		return;
 	}
-	aut_status status = local->start(local, &job->task, &err);
+	aut_status status = local->start(local, &job->task, job->time_limit_s, &err);
 	if (status != AUT_OK)
 	{
 		aut__job_event(job, status == AUT_EBUSY ? AUT_EVENT_RETRY : AUT_EVENT_FAIL, &err);

@@ -27,8 +27,10 @@ struct aut_local_runner
 {
 	bool (*takes)(aut_local_runner *self, const aut_run_task *task);
 	/* Begin, or find again what an earlier process of the engine began (then nothing is begun twice).
-	 * EBUSY: no place is free, ask again; any other failure ends the run. */
-	aut_status (*start)(aut_local_runner *self, const aut_run_task *task, aut_error *err);
+	 * The run keeps the time limit itself.  EBUSY: no place is free, ask again; any other failure ends
+	 * the run. */
+	aut_status (*start)(aut_local_runner *self, const aut_run_task *task, int64_t time_limit_s,
+						aut_error *err);
 	bool (*alive)(aut_local_runner *self, const aut_run_task *task);
 	void (*stop)(aut_local_runner *self, const aut_run_task *task, bool hard);
 };
