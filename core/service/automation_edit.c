@@ -387,6 +387,9 @@ aut_service_automation_delete(aut_call *call, const aut_uuid *id, aut_error *err
 	gone.deleted_at = call->now_us;
 	gone.updated_at = call->now_us;
 	status = aut_store_schedule_delete(call->db, id, err);
+	/* behind whoever is triggering it, so that their runs are seen below */
+	if (status == AUT_OK)
+		status = aut_store_automation_lock(call->db, id, err);
 	if (status == AUT_OK)
 		status = aut_store_automation_update(call->db, &gone, err);
 	if (status == AUT_OK && strcmp(list.items[0].state, "ACTIVE") == 0)

@@ -52,6 +52,15 @@ static const aut_stmt automation_disable = {
 		   " WHERE id = $1 AND state = 'ACTIVE' AND deleted_at IS NULL",
 };
 
+/* Waits for transactions that have made runs of it: their reference holds the row. */
+static const aut_stmt automation_lock = {
+	.name = "automation_lock",
+	.params = "u",
+	.columns = "u",
+	.postgres = "SELECT id FROM automation.automation WHERE id = $1 LIMIT 1 FOR UPDATE",
+	.sqlite = "SELECT id FROM automation.automation WHERE id = $1 LIMIT 1",
+};
+
 static const aut_stmt disable_event_insert = {
 	.name = "disable_event_insert",
 	.params = "uuutjtT",
@@ -127,7 +136,7 @@ static const aut_stmt run_wait_phase = {
 const aut_stmt *const aut__policy_statements[] = {
 	&dedupe_take,          &dedupe_run,       &schedule_stop,     &automation_disable, &disable_event_insert,
 	&disable_event_newest, &run_ended_newest, &automation_switch, &run_skip_claimed,   &run_wait_next,
-	&run_wait_phase,       NULL,
+	&run_wait_phase,       &automation_lock,  NULL,
 };
 
 /* ---- functions ----------------------------------------------------------------------------- */
@@ -173,6 +182,16 @@ aut_store_automation_disable(aut_db *db, const aut_uuid *id, const char *reason,
 	aut_value params[] = {aut_v_uuid(id), aut_v_text(reason), aut_v_json(detail), aut_v_time(now)};
 
 	return aut__run_guarded(db, &automation_disable, params, out_won, err);
+}
+
+aut_status
+aut_store_automation_lock(aut_db *db, const aut_uuid *id, aut_error *err)
+{
+	aut_rows rows = {0};
+	aut_status status = aut_db_run(db, &automation_lock, (aut_value[]){aut_v_uuid(id)}, &rows, NULL, err);
+
+	aut_rows_done(&rows);
+	return status;
 }
 
 aut_status

@@ -310,6 +310,8 @@ aut_status aut_store_automation_triggered(aut_db *db, const aut_uuid *id, int64_
 aut_status aut_store_automation_disable(aut_db *db, const aut_uuid *id, const char *reason,
 										const char *detail /* JSON text */, int64_t now, bool *out_won,
 										aut_error *err);
+/* Until the end of the transaction nobody makes a run of it; waits for those who have made one. */
+aut_status aut_store_automation_lock(aut_db *db, const aut_uuid *id, aut_error *err);
 /* One row, or none: state (t), disabled_detail (j), deleted_at (T); deleted ones, too. */
 aut_status aut_store_automation_switch(aut_db *db, const aut_uuid *id, aut_rows *out, aut_error *err);
 
