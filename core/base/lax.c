@@ -1,12 +1,14 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * core/base/lax.c - reading values of JSON as leniently as the contract does.
+ * core/base/lax.c - reading values of JSON as leniently as the contract does, and writing its numbers.
  *
  * The reference reads requests and events through a typed model that takes "yes" for true and "12"
  * for 12.  What passes is a rule of the contract, needed wherever bodies are read: by the forms of the
  * service and by the model of GitHub's events.  Pure functions that allocate nothing.
  */
 #include <ctype.h>
+#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <strings.h>
 
@@ -95,4 +97,31 @@ aut_lax_int_text(const char *text, int64_t *out)
 		return false;
 	*out = negative ? -made : made;
 	return true;
+}
+
+const char *
+aut_real_text(double real, char out[AUT_REAL_TEXT_MAX])
+{
+	char digits[AUT_REAL_TEXT_MAX];
+	const char *mantissa;
+	long exponent;
+	int precision = 0;
+	int used;
+
+	/* d[.ddd]e[+-]xx with the fewest digits; 17 always read back */
+	do
+		(void) snprintf(digits, sizeof digits, "%.*e", precision, real);
+	while (++precision < 17 && strtod(digits, NULL) != real);
+	mantissa = digits + (digits[0] == '-' ? 1 : 0);
+	exponent = strtol(strchr(digits, 'e') + 1, NULL, 10);
+	if (exponent >= -4 && exponent < 16)
+	{
+		size_t len = strcspn(mantissa, "e");
+		int decimals = (int) (len > 2 ? len - 2 : 0) - (int) exponent;
+
+		used = snprintf(out, AUT_REAL_TEXT_MAX, "%.*f", decimals > 1 ? decimals : 1, real);
+	}
+	else
+		used = snprintf(out, AUT_REAL_TEXT_MAX, "%s", digits);
+	return used > 0 ? out : "0.0";
 }

@@ -193,6 +193,10 @@ bool aut_lax_bool(const json_t *value, bool *out);
  * behind a point.  Beyond int64 it becomes a number near its ends; every rule that follows refuses
  * those. */
 bool aut_lax_int_text(const char *text, int64_t *out);
+#define AUT_REAL_TEXT_MAX 40
+/* A finite number as Python's str() and json write it: the fewest digits that read back as the same
+ * number, never without point or exponent ("1.0", "1e+16", "2.5e-05"). */
+const char *aut_real_text(double real, char out[AUT_REAL_TEXT_MAX]);
 
 /* ---- crypto -------------------------------------------------------------------------------- */
 
