@@ -7,7 +7,7 @@
  * hyphen behind a range is itself ([a-c-e] is a to c, hyphen, e).
  *
  * Matching walks both texts once and falls back to the last * only, so it takes at most the product of
- * the lengths; nothing is allocated and nothing recurses.
+ * the lengths, and these are bounded; nothing is allocated and nothing recurses.
  */
 #include <string.h>
 
@@ -72,9 +72,12 @@ set_has(const char *pattern, size_t from, size_t to, uint32_t c)
 	return found != negated;
 }
 
-/* Does the one-character element at *at match c?  Moves behind the element when it does. */
+/*
+ * Does the one-character element at *at match c?  Moves behind the element when it does.  Behind a [
+ * that is not closed none can be; *no_sets remembers the first, lest each looks for its end in vain.
+ */
 static bool
-element_matches(const char *pattern, size_t len, size_t *at, uint32_t c)
+element_matches(const char *pattern, size_t len, size_t *at, uint32_t c, size_t *no_sets)
 {
 	size_t next = *at;
 	uint32_t wanted = next_char(pattern, len, &next);
@@ -82,7 +85,7 @@ element_matches(const char *pattern, size_t len, size_t *at, uint32_t c)
 
 	if (pattern[*at] == '?')
 		matches = true;
-	else if (pattern[*at] == '[')
+	else if (pattern[*at] == '[' && *at < *no_sets)
 	{
 		size_t end = set_end(pattern, len, *at + 1);
 
@@ -91,6 +94,8 @@ element_matches(const char *pattern, size_t len, size_t *at, uint32_t c)
 			matches = set_has(pattern, *at + 1, end, c);
 			next = end + 1;
 		}
+		else
+			*no_sets = *at;
 	}
 	if (matches)
 		*at = next;
@@ -104,7 +109,10 @@ aut_glob_match(const char *pattern, size_t pattern_len, const char *text, size_t
 	size_t t = 0;
 	size_t star = SIZE_MAX; /* behind the last *, and where its run ends so far */
 	size_t star_text = 0;
+	size_t no_sets = SIZE_MAX; /* from where on a [ is itself */
 
+	if (pattern_len > AUT_PATTERN_MAX)
+		return false;
 	while (t < text_len)
 	{
 		size_t next = t;
@@ -115,7 +123,7 @@ aut_glob_match(const char *pattern, size_t pattern_len, const char *text, size_t
 			star = ++p;
 			star_text = t;
 		}
-		else if (p < pattern_len && element_matches(pattern, pattern_len, &p, c))
+		else if (p < pattern_len && element_matches(pattern, pattern_len, &p, c, &no_sets))
 			t = next;
 		else if (star != SIZE_MAX)
 		{

@@ -11,6 +11,7 @@
 #include <string.h>
 
 #include "core/service/internal.h"
+#include "core/service/webhook_form.h"
 
 #define DESCRIPTION_MAX       2000
 #define NAME_MAX_CHARS        500
@@ -449,8 +450,10 @@ plugin_rules(aut__problems *problems, const json_t *plugin)
 						  &(aut__rule){.name = "source", .required = true, .min = 1}, &text);
 	(void) aut__read_text(problems, &here, plugin,
 						  &(aut__rule){.name = "ref", .nullable = true, .min = 1}, &text);
-	(void) aut__read_text(problems, &here, plugin,
-						  &(aut__rule){.name = "repo_path", .nullable = true, .min = 1}, &text);
+	if (aut__read_text(problems, &here, plugin,
+					   &(aut__rule){.name = "repo_path", .nullable = true, .min = 1},
+					   &text) == AUT__VALUE)
+		aut__repo_path_rules(problems, &here, json_object_get(plugin, "repo_path"));
 	aut__refuse_others(problems, &here, plugin, known);
 }
 

@@ -22,6 +22,7 @@
 
 #define AUT_EVENT_BODY_MAX    (8 * 1024 * 1024) /* a door may allow less */
 #define AUT_EVENT_KEY_MAX     4096 /* bytes; what calls itself longer is ignored */
+#define AUT_PATTERN_MAX       4096 /* bytes; a longer pattern matches nothing but what it spells */
 #define AUT_SUBJECT_KEY_MAX   500  /* code points */
 #define AUT_TURN_TEXT_MAX     (1024 * 1024)
 #define AUT_EVENT_WHY_MAX     240

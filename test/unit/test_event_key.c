@@ -261,6 +261,12 @@ test_pattern__many_stars_end_soon(void **state)
 	memset(text, 'a', 4000);
 	text[4000] = '\0';
 	assert_false(aut_glob_match(pattern, 400, text, 4000));
+	/* nor does a set that is not closed cost a walk to the end at each place */
+	memset(pattern, '[', 400);
+	pattern[0] = '*';
+	pattern[399] = 'b';
+	memset(text, '[', 4000);
+	assert_false(aut_glob_match(pattern, 400, text, 4000));
 }
 
 /* ---- subjects and turns ----------------------------------------------------------------------- */
