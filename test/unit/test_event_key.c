@@ -25,11 +25,26 @@ text_of(const aut_event_doc *doc, const json_t *value)
 
 /* ---- the vectors ------------------------------------------------------------------------------ */
 
-/* Is it JMESPath beyond a member's name?  Those rows are asked where expressions are evaluated. */
+/* Is it a path of members?  Rows with more than that are asked where expressions are evaluated. */
 static bool
 is_plain(const char *expr)
 {
-	return expr == NULL || expr[strspn(expr, "abcdefghijklmnopqrstuvwxyz")] == '\0';
+	return expr == NULL || expr[strspn(expr, "abcdefghijklmnopqrstuvwxyzU_.")] == '\0';
+}
+
+static const json_t *
+at_path(const json_t *value, const char *path)
+{
+	while (value != NULL)
+	{
+		size_t len = strcspn(path, ".");
+
+		value = json_object_getn(value, path, len);
+		if (path[len] == '\0')
+			break;
+		path += len + 1;
+	}
+	return value;
 }
 
 static aut_status
@@ -61,7 +76,7 @@ read_row(const vector_rows *rows, aut_event *event, aut_error *err)
 
 		if (expr == NULL || *expr == '\0')
 			expr = AUT_EVENT_KEY_EXPR_DEFAULT;
-		value = json_object_get(event->payload, expr);
+		value = at_path(event->payload, expr);
 		status = aut_event_set_key(event, source, value, err);
 		if (status != AUT_OK)
 			aut_event_done(event);
@@ -139,7 +154,35 @@ test_event__answers_as_the_reference(void **state)
 			asked++;
 		}
 	}
-	assert_true(asked > 150);
+	assert_true(asked > 180);
+}
+
+static void
+test_subject__answers_as_the_reference(void **state)
+{
+	size_t asked = 0;
+
+	(void) state;
+	for (vector_rows rows = vectors_open(VECTORS); vectors_next(&rows);)
+	{
+		const json_t *row = rows.doc.root;
+		const json_t *value;
+		char *key = NULL;
+		char *turn = NULL;
+
+		if (strcmp(aut_json_string(row, "kind"), "subject") != 0 ||
+			!is_plain(aut_json_string(row, "expr")))
+			continue;
+		value = at_path(json_object_get(row, "payload"), aut_json_string(row, "expr"));
+		assert_int_equal(aut_subject_key(&rows.doc, value, &key, NULL), AUT_OK);
+		assert_int_equal(aut_turn_text(&rows.doc, value, &turn, NULL), AUT_OK);
+		same_or_fail(aut_json_string(row, "id"), "key", key, aut_json_string(row, "key"));
+		same_or_fail(aut_json_string(row, "id"), "turn", turn, aut_json_string(row, "turn_text"));
+		aut_free(key);
+		aut_free(turn);
+		asked++;
+	}
+	assert_true(asked >= 7);
 }
 
 static void
@@ -512,6 +555,7 @@ main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_event__answers_as_the_reference),
 		cmocka_unit_test(test_pattern__answers_as_the_reference),
+		cmocka_unit_test(test_subject__answers_as_the_reference),
 		cmocka_unit_test(test_conversation__answers_as_the_reference),
 		cmocka_unit_test(test_pattern__is_a_shell_glob),
 		cmocka_unit_test(test_pattern__many_stars_end_soon),
