@@ -39,8 +39,9 @@ remove_files(const char *path)
 static void
 report(const char *way, const char *sync, size_t batch, size_t runs, int64_t took_us)
 {
-	printf("{\"way\": \"%s\", \"sync\": \"%s\", \"batch\": %zu, \"runs\": %zu, \"runs_per_s\": %.0f}\n", way,
-		   sync, batch, runs, took_us > 0 ? (double) runs * 1e6 / (double) took_us : 0.0);
+	printf("{\"way\": \"%s\", \"sync\": \"%s\", \"batch\": %zu, \"runs\": %zu, \"runs_per_s\": "
+		   "%.0f}\n",
+		   way, sync, batch, runs, took_us > 0 ? (double) runs * 1e6 / (double) took_us : 0.0);
 	(void) fflush(stdout);
 }
 
@@ -56,8 +57,11 @@ store_round(aut_db *db, const aut_uuid *automation, size_t batch, aut_error *err
 	aut_status status = aut_db_begin(db, err);
 	for (size_t i = 0; status == AUT_OK && i < batch; i++)
 	{
-		aut_run_new run = {.automation_id = *automation, .trigger_source = "manual",
-						   .scheduled_for = AUT_TIME_NONE, .created_at = now, .ready_at = now};
+		aut_run_new run = {.automation_id = *automation,
+						   .trigger_source = "manual",
+						   .scheduled_for = AUT_TIME_NONE,
+						   .created_at = now,
+						   .ready_at = now};
 		status = aut_uuid_v7(now, &run.id, err);
 		if (status == AUT_OK)
 			status = aut_store_run_insert(db, &run, err);
@@ -75,8 +79,11 @@ store_round(aut_db *db, const aut_uuid *automation, size_t batch, aut_error *err
 	for (size_t i = 0; status == AUT_OK && i < claimed; i++)
 	{
 		bool won = false;
-		aut_run_end end = {.id = ids[i], .status = AUT_RUN_COMPLETED, .from_running = true,
-						   .completed_at = now, .cleanup_at = AUT_TIME_NONE};
+		aut_run_end end = {.id = ids[i],
+						   .status = AUT_RUN_COMPLETED,
+						   .from_running = true,
+						   .completed_at = now,
+						   .cleanup_at = AUT_TIME_NONE};
 		status = aut_store_run_finish(db, &end, &won, err);
 	}
 	if (status == AUT_OK)
@@ -93,9 +100,14 @@ store_way(const char *path, aut_sqlite_durability durability, const char *sync, 
 	aut_db *db = NULL;
 	size_t runs = 0;
 	int64_t took = 0;
-	aut_automation automation = {.name = "bench", .trigger = "{}", .trigger_type = "cron",
-								 .tarball_path = "oh-internal://uploads/none", .entrypoint = "true",
-								 .state = "ACTIVE", .disabled_at = AUT_TIME_NONE, .deleted_at = AUT_TIME_NONE};
+	aut_automation automation = {.name = "bench",
+								 .trigger = "{}",
+								 .trigger_type = "cron",
+								 .tarball_path = "oh-internal://uploads/none",
+								 .entrypoint = "true",
+								 .state = "ACTIVE",
+								 .disabled_at = AUT_TIME_NONE,
+								 .deleted_at = AUT_TIME_NONE};
 
 	remove_files(path);
 	options.durability = durability;
@@ -154,7 +166,8 @@ raw_round(sqlite3_stmt *const *stmts, int64_t *next_id, size_t batch)
 		 sqlite3_bind_int64(stmts[CLAIM], 1, (int64_t) batch) == SQLITE_OK && step(stmts[CLAIM]) &&
 		 step(stmts[COMMIT]) && step(stmts[BEGIN]);
 	for (size_t i = 0; ok && i < batch; i++)
-		ok = sqlite3_bind_int64(stmts[END], 1, first + (int64_t) i) == SQLITE_OK && step(stmts[END]);
+		ok =
+			sqlite3_bind_int64(stmts[END], 1, first + (int64_t) i) == SQLITE_OK && step(stmts[END]);
 	return ok && step(stmts[COMMIT]);
 }
 
@@ -176,12 +189,14 @@ raw_way(const char *path, const char *sync, size_t batch)
 	int64_t next_id = 1, took = 0;
 
 	remove_files(path);
-	snprintf(setup, sizeof setup,
-			 "PRAGMA journal_mode = WAL; PRAGMA synchronous = %s;"
-			 "CREATE TABLE run (id INTEGER PRIMARY KEY, status TEXT, ready_at INTEGER, worker TEXT);"
-			 "CREATE INDEX run_ready ON run (ready_at, id) WHERE status = 'PENDING'",
-			 sync);
-	bool ok = sqlite3_open(path, &db) == SQLITE_OK && sqlite3_exec(db, setup, NULL, NULL, NULL) == SQLITE_OK;
+	snprintf(
+		setup, sizeof setup,
+		"PRAGMA journal_mode = WAL; PRAGMA synchronous = %s;"
+		"CREATE TABLE run (id INTEGER PRIMARY KEY, status TEXT, ready_at INTEGER, worker TEXT);"
+		"CREATE INDEX run_ready ON run (ready_at, id) WHERE status = 'PENDING'",
+		sync);
+	bool ok = sqlite3_open(path, &db) == SQLITE_OK &&
+			  sqlite3_exec(db, setup, NULL, NULL, NULL) == SQLITE_OK;
 	for (int i = 0; ok && i < COUNT; i++)
 		ok = sqlite3_prepare_v2(db, SQL[i], -1, &stmts[i], NULL) == SQLITE_OK;
 	int64_t start = aut_mono_us(aut_clock_system());

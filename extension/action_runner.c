@@ -152,9 +152,10 @@ find_owner(const aut_run_task *task, Oid *out, aut_error *err)
 		status = aut_fail(err, AUT_EDENIED,
 						  "a SQL action needs an owner, and its role does not exist (any more)");
 	else if (status == AUT_OK && !aut_rows_bool(&rows, 0, 1) && AUT_PG_BYPASS_LOGIN_CHECK == 0)
-		status = aut_fail(err, AUT_EDENIED,
-						  "the owner of the automation may not log in, which this version of PostgreSQL "
-						  "wants of roles that execute SQL actions");
+		status =
+			aut_fail(err, AUT_EDENIED,
+					 "the owner of the automation may not log in, which this version of PostgreSQL "
+					 "wants of roles that execute SQL actions");
 	else if (status == AUT_OK)
 		*out = (Oid) aut_rows_int(&rows, 0, 0);
 	aut_rows_done(&rows);
@@ -170,7 +171,8 @@ register_process(const aut__action_order *order, BackgroundWorkerHandle **out)
 	BackgroundWorker worker;
 
 	memset(&worker, 0, sizeof(worker));
-	snprintf(worker.bgw_name, BGW_MAXLEN, "automation sql action of run %s", aut_uuid_format(&order->run, text));
+	snprintf(worker.bgw_name, BGW_MAXLEN, "automation sql action of run %s",
+			 aut_uuid_format(&order->run, text));
 	strlcpy(worker.bgw_type, AUT__ACTION_TYPE, BGW_MAXLEN);
 	worker.bgw_flags = BGWORKER_SHMEM_ACCESS | BGWORKER_BACKEND_DATABASE_CONNECTION;
 	worker.bgw_start_time = BgWorkerStart_RecoveryFinished;
@@ -218,10 +220,12 @@ start(aut_local_runner *self, const aut_run_task *task, int64_t time_limit_s, au
 	order.limit_s = time_limit_s;
 	status = find_owner(task, &order.owner, err);
 	if (status != AUT_OK)
-		return aut_status_may_retry(status) ? aut_fail(err, AUT_EBUSY, "the owner cannot be looked up now")
-											: status;
+		return aut_status_may_retry(status)
+				   ? aut_fail(err, AUT_EBUSY, "the owner cannot be looked up now")
+				   : status;
 	if (!register_process(&order, &place->handle))
-		return aut_fail(err, AUT_EBUSY, "no slot is free for a background worker (max_worker_processes)");
+		return aut_fail(err, AUT_EBUSY,
+						"no slot is free for a background worker (max_worker_processes)");
 	place->used = true;
 	place->run = task->run.id;
 	return AUT_OK;
@@ -235,7 +239,8 @@ pid_of(const aut_run_task *task)
 	const char *type;
 	int64_t pid;
 
-	if (noted == NULL || strncmp(noted, "sql:", 4) != 0 || !aut_int_parse(noted + 4, 1, INT_MAX, &pid))
+	if (noted == NULL || strncmp(noted, "sql:", 4) != 0 ||
+		!aut_int_parse(noted + 4, 1, INT_MAX, &pid))
 		return 0;
 	type = GetBackgroundWorkerTypeByPid((pid_t) pid);
 	return type != NULL && strcmp(type, AUT__ACTION_TYPE) == 0 ? (pid_t) pid : 0;

@@ -16,7 +16,7 @@
 #include "spi_db.h"
 
 /* PostgreSQL counts from 2000-01-01. */
-#define EPOCH_SHIFT_US                                                                               \
+#define EPOCH_SHIFT_US                                                                             \
 	((int64_t) (POSTGRES_EPOCH_JDATE - UNIX_EPOCH_JDATE) * SECS_PER_DAY * USECS_PER_SEC)
 #define PROBLEMS_SHOWN 20
 
@@ -153,8 +153,8 @@ aut__disguise_begin(aut__disguise *d, Oid role, int security, const char *search
 	GetUserIdAndSecContext(&d->user, &d->security);
 	SetUserIdAndSecContext(role, d->security | SECURITY_LOCAL_USERID_CHANGE | security);
 	d->guc_level = NewGUCNestLevel();
-	(void) set_config_option("search_path", search_path, PGC_USERSET, PGC_S_SESSION, GUC_ACTION_SAVE,
-							 true, 0, false);
+	(void) set_config_option("search_path", search_path, PGC_USERSET, PGC_S_SESSION,
+							 GUC_ACTION_SAVE, true, 0, false);
 }
 
 void
@@ -273,9 +273,10 @@ raise_ambiguous(aut__door *door, const char *name, size_t count)
 	for (size_t i = 0; i < count && i < PROBLEMS_SHOWN; i++)
 		appendStringInfo(&ids, "%s%s", i > 0 ? ", " : "",
 						 aut_uuid_format(&door->automations.items[i].id, text));
-	ereport(ERROR, (errcode(ERRCODE_AMBIGUOUS_ALIAS),
-					errmsg("%zu automations are named \"%s\"", count, name),
-					errdetail("Their ids: %s.", ids.data), errhint("Give the id in place of the name.")));
+	ereport(ERROR,
+			(errcode(ERRCODE_AMBIGUOUS_ALIAS),
+			 errmsg("%zu automations are named \"%s\"", count, name),
+			 errdetail("Their ids: %s.", ids.data), errhint("Give the id in place of the name.")));
 }
 
 /* Keep the automations the caller has the right to, in place; returns how many. */
@@ -348,7 +349,8 @@ aut__door_take(aut__door *door, const aut_uuid *id)
 	aut_status status;
 
 	aut__door_enter(door);
-	status = aut_store_automation_get(door->call.db, &door->who.org_id, id, &door->automations, &door->err);
+	status = aut_store_automation_get(door->call.db, &door->who.org_id, id, &door->automations,
+									  &door->err);
 	aut__door_leave(door, status == AUT_ENOTFOUND ? AUT_OK : status);
 	if (status != AUT_OK)
 		return NULL;
@@ -400,9 +402,10 @@ aut__arg_seconds(FunctionCallInfo fcinfo, int arg, const char *what)
 	/* A month has no length in seconds. */
 	if (span->month != 0 || span->day < -36500 || span->day > 36500 ||
 		pg_add_s64_overflow(span->time, (int64_t) span->day * USECS_PER_DAY, &us) || us < 0)
-		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-						errmsg("%s must be a positive interval of days and smaller units, up to 100 years",
-							   what)));
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("%s must be a positive interval of days and smaller units, up to 100 years",
+						what)));
 	return us / USECS_PER_SEC + (us % USECS_PER_SEC != 0 ? 1 : 0);
 }
 

@@ -94,8 +94,8 @@ void aut__disguise_end(const aut__disguise *d);
 
 /* ---- values ---------------------------------------------------------------------------------- */
 
-char *aut__arg_text(FunctionCallInfo fcinfo, int arg);      /* NULL for null */
-bool aut__arg_given(FunctionCallInfo fcinfo, int arg);      /* exists and is not null */
+char *aut__arg_text(FunctionCallInfo fcinfo, int arg); /* NULL for null */
+bool aut__arg_given(FunctionCallInfo fcinfo, int arg); /* exists and is not null */
 /* Whole seconds of an interval argument, rounded up; `what` names it in the error. */
 int64_t aut__arg_seconds(FunctionCallInfo fcinfo, int arg, const char *what);
 void aut__arg_uuid(FunctionCallInfo fcinfo, int arg, aut_uuid *out);

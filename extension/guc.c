@@ -115,7 +115,8 @@ define_setting(const aut_setting_info *info, guc_cell *cell)
 		case 'I':
 			DefineCustomIntVariable(name, info->help, NULL, &cell->number,
 									guc_int(info->default_number), guc_int(info->minimum),
-									guc_int(info->maximum), PGC_SUSET, 0, NULL, changed_number, NULL);
+									guc_int(info->maximum), PGC_SUSET, 0, NULL, changed_number,
+									NULL);
 			break;
 		case 'B':
 			DefineCustomBoolVariable(name, info->help, NULL, &cell->flag, info->default_number != 0,
@@ -123,8 +124,8 @@ define_setting(const aut_setting_info *info, guc_cell *cell)
 			break;
 		default:
 			DefineCustomStringVariable(name, info->help, NULL, &cell->text, info->default_text,
-									   PGC_SUSET, info->kind == 'K' ? secret : 0, NULL, changed_text,
-									   NULL);
+									   PGC_SUSET, info->kind == 'K' ? secret : 0, NULL,
+									   changed_text, NULL);
 			break;
 	}
 	pfree(name);
@@ -161,13 +162,13 @@ define_own_settings(void)
 							   "Database role that owns automations made over HTTP.",
 							   "Empty: only administrators see them from SQL.", &aut__http_role, "",
 							   PGC_SUSET, 0, NULL, changed_text, NULL);
-	DefineCustomIntVariable("automation.sql_workers", "SQL actions of a database that execute at once.",
-							"Each is a process and takes one of max_worker_processes.",
-							&aut__sql_workers, 2, 0, AUT__SQL_WORKERS_MAX, PGC_SUSET, 0, NULL,
-							changed_number, NULL);
+	DefineCustomIntVariable(
+		"automation.sql_workers", "SQL actions of a database that execute at once.",
+		"Each is a process and takes one of max_worker_processes.", &aut__sql_workers, 2, 0,
+		AUT__SQL_WORKERS_MAX, PGC_SUSET, 0, NULL, changed_number, NULL);
 	for (size_t i = 0; i < lengthof(key_files); i++)
-		DefineCustomStringVariable(key_files[i].name, key_files[i].help, NULL, &key_files[i].path, "",
-								   PGC_SUSET, GUC_SUPERUSER_ONLY, NULL, changed_text, NULL);
+		DefineCustomStringVariable(key_files[i].name, key_files[i].help, NULL, &key_files[i].path,
+								   "", PGC_SUSET, GUC_SUPERUSER_ONLY, NULL, changed_text, NULL);
 }
 
 static void
@@ -218,11 +219,14 @@ key_file_read(const struct key_file *file, char *out, size_t size, aut_error *er
 	int fd = open(file->path, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
 
 	if (fd < 0)
-		return aut_fail_errno(err, AUT_EIO, errno, "%s: cannot open \"%s\"", file->name, file->path);
+		return aut_fail_errno(err, AUT_EIO, errno, "%s: cannot open \"%s\"", file->name,
+							  file->path);
 	if (fstat(fd, &st) != 0)
-		status = aut_fail_errno(err, AUT_EIO, errno, "%s: cannot look at \"%s\"", file->name, file->path);
+		status = aut_fail_errno(err, AUT_EIO, errno, "%s: cannot look at \"%s\"", file->name,
+								file->path);
 	else if (!S_ISREG(st.st_mode))
-		status = aut_fail(err, AUT_EINVAL, "%s: \"%s\" is not a regular file", file->name, file->path);
+		status =
+			aut_fail(err, AUT_EINVAL, "%s: \"%s\" is not a regular file", file->name, file->path);
 	else if ((st.st_mode & (S_IRWXG | S_IRWXO)) != 0)
 		status = aut_fail(err, AUT_EDENIED, "%s: \"%s\" must not be accessible by group or others",
 						  file->name, file->path);
@@ -238,12 +242,12 @@ key_file_read(const struct key_file *file, char *out, size_t size, aut_error *er
 	while (len > 0 && (out[len - 1] == '\n' || out[len - 1] == '\r' || out[len - 1] == ' '))
 		len--;
 	if (status == AUT_OK && (len == 0 || len >= size))
-		status = aut_fail(err, AUT_EINVAL, "%s: \"%s\" must hold 1 to %zu bytes", file->name, file->path,
-						  size - 1);
+		status = aut_fail(err, AUT_EINVAL, "%s: \"%s\" must hold 1 to %zu bytes", file->name,
+						  file->path, size - 1);
 	for (size_t i = 0; status == AUT_OK && i < len; i++)
 		if (out[i] < 0x21 || out[i] > 0x7e)
-			status = aut_fail(err, AUT_EINVAL, "%s: \"%s\" holds a character no key can have", file->name,
-							  file->path);
+			status = aut_fail(err, AUT_EINVAL, "%s: \"%s\" holds a character no key can have",
+							  file->name, file->path);
 	if (status == AUT_OK)
 		out[len] = '\0';
 	return status;

@@ -32,10 +32,10 @@ struct aut__host
 	aut_engine *engine;
 	aut_settings settings; /* lent to engine and API, replaced in place */
 	char worker[48];
-	char *api_url;         /* where runs report; "" without a listener */
+	char *api_url; /* where runs report; "" without a listener */
 	/* the listener */
 	aut_api *api;
-	char listen[80];       /* what it serves, "" for nothing */
+	char listen[80]; /* what it serves, "" for nothing */
 	aut_timer *listen_retry;
 	bool listen_complained;
 };
@@ -80,7 +80,8 @@ api_try(void *payload)
 		return;
 	}
 	if (!host->listen_complained)
-		aut_log(AUT_LOG_WARNING, "not listening on %s, will try again: %s", host->listen, err.message);
+		aut_log(AUT_LOG_WARNING, "not listening on %s, will try again: %s", host->listen,
+				err.message);
 	host->listen_complained = true;
 	aut_timer_set(host->listen_retry, LISTEN_RETRY_MS);
 }
@@ -285,7 +286,8 @@ aut__host_open(aut__host **out, aut_error *err)
 void
 aut__host_wake(aut__host *host)
 {
-	aut_engine_local_wake(host->engine); /* the postmaster tells so that an action's process ended */
+	aut_engine_local_wake(
+		host->engine); /* the postmaster tells so that an action's process ended */
 	aut_engine_wake(host->engine, ~0u);
 }
 

@@ -38,7 +38,7 @@
 #include "utils/syscache.h"
 #include "utils/wait_event.h"
 
-#define LOOK_MS 2000         /* invalidation messages: no query */
+#define LOOK_MS           2000 /* invalidation messages: no query */
 #define SCOUT_PATIENCE_MS 30000
 
 static volatile bool databases_changed = true; /* at start everything is new */
@@ -151,7 +151,8 @@ automation_launcher_main(Datum arg)
 	BackgroundWorkerUnblockSignals();
 	BackgroundWorkerInitializeConnection(NULL, NULL, 0);
 	CacheRegisterSyscacheCallback(DATABASEOID, database_changed, (Datum) 0);
-	context = AllocSetContextCreate(TopMemoryContext, "automation launcher", ALLOCSET_DEFAULT_SIZES);
+	context =
+		AllocSetContextCreate(TopMemoryContext, "automation launcher", ALLOCSET_DEFAULT_SIZES);
 
 	for (;;)
 	{
@@ -217,9 +218,10 @@ register_missing_workers(void)
 			continue;
 		if (!aut__register_worker(database))
 		{
-			ereport(WARNING, (errcode(ERRCODE_CONFIGURATION_LIMIT_EXCEEDED),
-							  errmsg("automation: no slot is free for the worker of database %u", database),
-							  errhint("Raise max_worker_processes, then reload the server's settings.")));
+			ereport(WARNING,
+					(errcode(ERRCODE_CONFIGURATION_LIMIT_EXCEEDED),
+					 errmsg("automation: no slot is free for the worker of database %u", database),
+					 errhint("Raise max_worker_processes, then reload the server's settings.")));
 			break;
 		}
 	}

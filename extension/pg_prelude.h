@@ -39,10 +39,10 @@
 
 /* 18 dropped the argument run_once. */
 #if PG_VERSION_NUM >= 180000
-#define AUT_PG_PORTAL_RUN(portal, count, top, dest, alt, qc)                                         \
+#define AUT_PG_PORTAL_RUN(portal, count, top, dest, alt, qc)                                       \
 	PortalRun(portal, count, top, dest, alt, qc)
 #else
-#define AUT_PG_PORTAL_RUN(portal, count, top, dest, alt, qc)                                         \
+#define AUT_PG_PORTAL_RUN(portal, count, top, dest, alt, qc)                                       \
 	PortalRun(portal, count, top, true, dest, alt, qc)
 #endif
 

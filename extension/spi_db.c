@@ -31,7 +31,7 @@
 #include "utils/timeout.h"
 
 #define STATEMENT_TIMEOUT_MS 30000
-#define ERROR_BYTES (8 * 1024)
+#define ERROR_BYTES          (8 * 1024)
 
 typedef struct spi_db
 {

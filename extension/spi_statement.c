@@ -23,7 +23,7 @@
 #define CACHE_FILL 384
 
 /* PostgreSQL counts from 2000-01-01. */
-#define EPOCH_SHIFT_US                                                                               \
+#define EPOCH_SHIFT_US                                                                             \
 	((int64_t) (POSTGRES_EPOCH_JDATE - UNIX_EPOCH_JDATE) * SECS_PER_DAY * USECS_PER_SEC)
 
 static struct
@@ -166,10 +166,11 @@ to_datum(const aut_value *value)
 			return PointerGetDatum(cstring_to_text(to_server(value->data, value->len)));
 		case 'j':
 			/* its input function, not just the bytes: the type promises valid JSON */
-			return DirectFunctionCall1(json_in, CStringGetDatum(to_server(value->data, value->len)));
+			return DirectFunctionCall1(json_in,
+									   CStringGetDatum(to_server(value->data, value->len)));
 		case 'x':
-			return PointerGetDatum(cstring_to_text_with_len(value->data == NULL ? "" : value->data,
-															(int) value->len));
+			return PointerGetDatum(
+				cstring_to_text_with_len(value->data == NULL ? "" : value->data, (int) value->len));
 		case 'u':
 		{
 			pg_uuid_t *uuid = palloc(sizeof(*uuid));
@@ -341,7 +342,8 @@ status_of(int sqlerrcode)
 		case MAKE_SQLSTATE('2', '3', '0', '0', '0'): /* integrity constraint violation */
 		case MAKE_SQLSTATE('5', '4', '0', '0', '0'): /* program limit exceeded */
 			return AUT_EINVAL;
-		case MAKE_SQLSTATE('4', '0', '0', '0', '0'): /* transaction rollback: deadlock, serialization */
+		case MAKE_SQLSTATE('4', '0', '0', '0',
+						   '0'): /* transaction rollback: deadlock, serialization */
 			return AUT_EBUSY;
 		case MAKE_SQLSTATE('5', '8', '0', '0', '0'): /* system error */
 			return AUT_EIO;

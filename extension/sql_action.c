@@ -55,9 +55,9 @@
 
 #include "spi_db.h"
 
-#define TEXT_MAX (1024 * 1024)
+#define TEXT_MAX   (1024 * 1024)
 #define OUTPUT_MAX (256 * 1024)
-#define ERROR_MAX 8000
+#define ERROR_MAX  8000
 
 /* ---- texts ------------------------------------------------------------------------------------ */
 
@@ -68,7 +68,8 @@ fault_of(const Node *statement)
 	const CopyStmt *copy = (const CopyStmt *) statement;
 
 	if (IsA(statement, TransactionStmt))
-		return "BEGIN, COMMIT, ROLLBACK and the like cannot be used in a SQL action: it is one transaction";
+		return "BEGIN, COMMIT, ROLLBACK and the like cannot be used in a SQL action: it is one "
+			   "transaction";
 	if (IsA(statement, CopyStmt) && copy->filename == NULL)
 		return "COPY FROM STDIN and TO STDOUT cannot be used in a SQL action: there is no client";
 	return NULL;
@@ -86,7 +87,8 @@ parse(const char *sql)
 						errmsg("the text of a SQL action must have at most %d bytes", TEXT_MAX)));
 	statements = pg_parse_query(sql);
 	if (statements == NIL)
-		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE), errmsg("the SQL action has no statement")));
+		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+						errmsg("the SQL action has no statement")));
 	foreach (cell, statements)
 	{
 		const char *fault = fault_of(lfirst_node(RawStmt, cell)->stmt);
@@ -117,15 +119,17 @@ aut__action_check_owner(Oid role)
 		ereport(ERROR, (errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
 						errmsg("role \"%s\" cannot own SQL actions: it may not log in",
 							   GetUserNameFromId(role, false)),
-						errhint("ALTER ROLE … LOGIN, or create the automation as a role with LOGIN. From PostgreSQL "
+						errhint("ALTER ROLE … LOGIN, or create the automation as a role with "
+								"LOGIN. From PostgreSQL "
 								"17 on this is not needed.")));
 }
 
 void
 aut__action_keep(const aut_uuid *automation, const char *sql)
 {
-	static const char put[] = "INSERT INTO automation.sql_action (automation_id, sql) VALUES ($1, $2)"
-							  " ON CONFLICT (automation_id) DO UPDATE SET sql = excluded.sql";
+	static const char put[] =
+		"INSERT INTO automation.sql_action (automation_id, sql) VALUES ($1, $2)"
+		" ON CONFLICT (automation_id) DO UPDATE SET sql = excluded.sql";
 	static const char drop[] = "DELETE FROM automation.sql_action WHERE automation_id = $1";
 	Oid types[2] = {UUIDOID, TEXTOID};
 	Datum values[2];
@@ -135,7 +139,8 @@ aut__action_keep(const aut_uuid *automation, const char *sql)
 	values[1] = sql != NULL ? CStringGetTextDatum(sql) : (Datum) 0;
 	aut__disguise_as_us(&d);
 	SPI_connect();
-	if (SPI_execute_with_args(sql != NULL ? put : drop, sql != NULL ? 2 : 1, types, values, NULL, false, 0) < 0)
+	if (SPI_execute_with_args(sql != NULL ? put : drop, sql != NULL ? 2 : 1, types, values, NULL,
+							  false, 0) < 0)
 		elog(ERROR, "automation: the text of a SQL action cannot be kept");
 	SPI_finish();
 	aut__disguise_end(&d);
@@ -189,9 +194,10 @@ keep_line(const char *before, const char *text)
 static void
 keep_notice(ErrorData *edata)
 {
-	if (output.data != NULL && edata->elevel >= INFO && edata->elevel <= WARNING && edata->message != NULL)
+	if (output.data != NULL && edata->elevel >= INFO && edata->elevel <= WARNING &&
+		edata->message != NULL)
 	{
-		keep_line(edata->elevel == INFO		? "INFO:  "
+		keep_line(edata->elevel == INFO     ? "INFO:  "
 				  : edata->elevel == NOTICE ? "NOTICE:  "
 											: "WARNING:  ",
 				  edata->message);
@@ -211,7 +217,8 @@ keep_completion(const QueryCompletion *qc)
 	if (qc->commandTag == CMDTAG_INSERT)
 		snprintf(line, sizeof(line), "INSERT 0 " UINT64_FORMAT, qc->nprocessed);
 	else if (command_tag_display_rowcount(qc->commandTag))
-		snprintf(line, sizeof(line), "%s " UINT64_FORMAT, GetCommandTagName(qc->commandTag), qc->nprocessed);
+		snprintf(line, sizeof(line), "%s " UINT64_FORMAT, GetCommandTagName(qc->commandTag),
+				 qc->nprocessed);
 	else
 		snprintf(line, sizeof(line), "%s", GetCommandTagName(qc->commandTag));
 	keep_line("", line);
@@ -234,8 +241,10 @@ static char *
 note_start(const aut__action_order *order, MemoryContext context)
 {
 	static const char note[] =
-		"UPDATE automation.run r SET bash_command_id = $3, started_at = pg_catalog.clock_timestamp(),"
-		" timeout_at = pg_catalog.clock_timestamp() + $4 * interval '1 second', current_phase = 'Executing SQL'"
+		"UPDATE automation.run r SET bash_command_id = $3, started_at = "
+		"pg_catalog.clock_timestamp(),"
+		" timeout_at = pg_catalog.clock_timestamp() + $4 * interval '1 second', current_phase = "
+		"'Executing SQL'"
 		" FROM automation.sql_action s WHERE r.id = $1 AND r.attempt = $2 AND r.status = 'RUNNING'"
 		" AND r.bash_command_id IS NULL AND s.automation_id = r.automation_id RETURNING s.sql";
 	Oid types[4] = {UUIDOID, INT4OID, TEXTOID, INT8OID};
@@ -253,7 +262,8 @@ note_start(const aut__action_order *order, MemoryContext context)
 	SPI_connect();
 	if (SPI_execute_with_args(note, 4, types, values, NULL, false, 0) == SPI_OK_UPDATE_RETURNING &&
 		SPI_processed == 1)
-		text = MemoryContextStrdup(context, SPI_getvalue(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1));
+		text = MemoryContextStrdup(context,
+								   SPI_getvalue(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1));
 	SPI_finish();
 	aut__disguise_end(&d);
 	PopActiveSnapshot();
@@ -374,9 +384,9 @@ static char *
 detail_json(const ErrorData *error, const char *text)
 {
 	json_t *detail = json_pack("{s:s, s:s, s:s, s:b, s:s, s:s, s:s}", "phase", "execution", "kind",
-							   timed_out ? "timeout" : "execution_error", "detail", text, "transient", 0, "source",
-							   "postgresql", "operation", "execute_sql", "code",
-							   unpack_sql_state(error->sqlerrcode));
+							   timed_out ? "timeout" : "execution_error", "detail", text,
+							   "transient", 0, "source", "postgresql", "operation", "execute_sql",
+							   "code", unpack_sql_state(error->sqlerrcode));
 	char *json = detail != NULL ? aut_json_text(detail, NULL) : NULL;
 
 	json_decref(detail);
@@ -400,7 +410,8 @@ fail_run(const aut__action_order *order, const ErrorData *error)
 
 	initStringInfo(&text);
 	if (timed_out)
-		appendStringInfo(&text, "Timed out: the run reached its time limit of " INT64_FORMAT " s", order->limit_s);
+		appendStringInfo(&text, "Timed out: the run reached its time limit of " INT64_FORMAT " s",
+						 order->limit_s);
 	else
 		appendStringInfo(&text, "%s: %s", unpack_sql_state(error->sqlerrcode),
 						 error->message != NULL ? error->message : "no message");
@@ -465,7 +476,8 @@ prepare_session(void)
 	earlier_log_hook = emit_log_hook;
 	emit_log_hook = keep_notice;
 	RegisterTimeout(USER_TIMEOUT, on_time_limit);
-	MessageContext = AllocSetContextCreate(TopMemoryContext, "MessageContext", ALLOCSET_DEFAULT_SIZES);
+	MessageContext =
+		AllocSetContextCreate(TopMemoryContext, "MessageContext", ALLOCSET_DEFAULT_SIZES);
 	MemoryContextSwitchTo(MessageContext);
 }
 
@@ -481,7 +493,8 @@ automation_action_main(Datum arg)
 	pqsignal(SIGINT, StatementCancelHandler);
 	pqsignal(SIGHUP, SignalHandlerForConfigReload);
 	BackgroundWorkerUnblockSignals();
-	BackgroundWorkerInitializeConnectionByOid(DatumGetObjectId(arg), order.owner, AUT_PG_BYPASS_LOGIN_CHECK);
+	BackgroundWorkerInitializeConnectionByOid(DatumGetObjectId(arg), order.owner,
+											  AUT_PG_BYPASS_LOGIN_CHECK);
 	aut__log_to_server();
 	/* waits at most for somebody who looks whether it is held */
 	aut__action_tag(&tag, MyDatabaseId, &order.run);

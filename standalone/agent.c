@@ -24,7 +24,7 @@
 
 #define FILES_WANTED 65536
 #define KILL_WAIT_MS 500
-#define KEY_MAX 1024
+#define KEY_MAX      1024
 
 const char aut_agent_usage[] =
 	"Usage: automation agent [options]\n"
@@ -43,12 +43,14 @@ const char aut_agent_usage[] =
 	"  --ready-fd N        write a byte there and close it when serving\n"
 	"\n"
 	"For tests and benchmarks:\n"
-	"  --stub              run nothing: commands end at once, files stay in memory, and the completion\n"
+	"  --stub              run nothing: commands end at once, files stay in memory, and the "
+	"completion\n"
 	"                      callback named by the run's environment file is posted\n"
 	"  --stub-no-callback  the same without the callback\n"
 	"  --stub-log FILE     append a JSON line per call: t_us, method, path, run_id\n"
 	"  --fault RULE        OPERATION:WHAT[:COUNT], may be repeated.  OPERATION: upload, download,\n"
-	"                      mkdir, start, execute, stop, search, event, health, info, any.  WHAT: a\n"
+	"                      mkdir, start, execute, stop, search, event, health, info, any.  WHAT: "
+	"a\n"
 	"                      status 400-599, drop, garbage, delay=MS.  COUNT: a number or *\n"
 	"\n"
 	"Exit status: 0 told to end, 1 failed, 2 wrong usage, 3 another agent has DIR\n";
@@ -86,11 +88,21 @@ typedef struct option
 } option;
 
 static const option known_options[] = {
-	{"--host", true},		 {"--port", true},			 {"--data", true},
-	{"--json-file", true},	 {"--key", true},			 {"--key-file", true},
-	{"--no-key", false},	 {"--linger", true},		 {"--parent-linger-seconds", true},
-	{"--kill-on-exit", false}, {"--ready-fd", true},	 {"--stub", false},
-	{"--stub-no-callback", false}, {"--stub-log", true}, {"--fault", true},
+	{"--host", true},
+	{"--port", true},
+	{"--data", true},
+	{"--json-file", true},
+	{"--key", true},
+	{"--key-file", true},
+	{"--no-key", false},
+	{"--linger", true},
+	{"--parent-linger-seconds", true},
+	{"--kill-on-exit", false},
+	{"--ready-fd", true},
+	{"--stub", false},
+	{"--stub-no-callback", false},
+	{"--stub-log", true},
+	{"--fault", true},
 	{NULL, false},
 };
 
@@ -278,7 +290,8 @@ on_linger(void *payload)
 	{
 		aut_loop_stop(agent->loop); /* --kill-on-exit: they had their time */
 	}
-	else if (agent->store.running == 0 && aut_http_server_active(agent->server) == 0 && left_us <= 0)
+	else if (agent->store.running == 0 && aut_http_server_active(agent->server) == 0 &&
+			 left_us <= 0)
 	{
 		aut_loop_stop(agent->loop);
 	}
@@ -336,7 +349,8 @@ static void
 log_to_stderr(void *payload, aut_log_level level, const char *line)
 {
 	(void) payload;
-	(void) fprintf(stderr, "automation agent: %s%s\n", level == AUT_LOG_ERROR ? "error: " : "", line);
+	(void) fprintf(stderr, "automation agent: %s%s\n", level == AUT_LOG_ERROR ? "error: " : "",
+				   line);
 }
 
 static aut_status
@@ -446,7 +460,8 @@ announce(agentd *agent, aut_error *err)
 		bool shown = agent->options.data == NULL && agent->options.json_file == NULL &&
 					 agent->options.key[0] != '\0';
 
-		(void) printf("agent at %s%s%s\n", url, shown ? ", key " : "", shown ? agent->options.key : "");
+		(void) printf("agent at %s%s%s\n", url, shown ? ", key " : "",
+					  shown ? agent->options.key : "");
 		(void) fflush(stdout);
 		if (agent->options.ready_fd >= 0)
 		{

@@ -449,7 +449,8 @@ agentd_output_joined(const agentd_command *command)
 
 	aut_buf_init(&out, AGENTD_KEEP_BYTES + ((size_t) 8 << 20));
 	aut_buf_init(&err_text, AGENTD_KEEP_BYTES + ((size_t) 8 << 20));
-	for (const agentd_event *event = command->first_output; event != NULL; event = event->next_output)
+	for (const agentd_event *event = command->first_output; event != NULL;
+		 event = event->next_output)
 	{
 		(void) aut_buf_append(&out, event->out != NULL ? event->out : "", event->out_len);
 		(void) aut_buf_append(&err_text, event->err != NULL ? event->err : "", event->err_len);

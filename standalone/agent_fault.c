@@ -50,7 +50,7 @@ agentd_fault_parse(const char *text, agentd_fault *out, aut_error *err)
 	char what[32];
 	const char *first = strchr(text, ':');
 	const char *second = first != NULL ? strchr(first + 1, ':') : NULL;
-	size_t what_len = first == NULL   ? 0
+	size_t what_len = first == NULL    ? 0
 					  : second != NULL ? (size_t) (second - first - 1)
 									   : strlen(first + 1);
 
@@ -67,7 +67,8 @@ agentd_fault_parse(const char *text, agentd_fault *out, aut_error *err)
 	if (!parse_what(what, &fault))
 	{
 		return aut_fail(err, AUT_EINVAL,
-						"a fault is a status (400-599), drop, garbage or delay=MS, not \"%s\"", what);
+						"a fault is a status (400-599), drop, garbage or delay=MS, not \"%s\"",
+						what);
 	}
 	if (second != NULL && strcmp(second + 1, "*") == 0)
 	{
@@ -89,8 +90,8 @@ agentd_fault_take(agentd *agent, const char *operation)
 	{
 		agentd_fault *fault = &agent->options.faults[i];
 
-		if (fault->left > 0 && (strcmp(fault->operation, "any") == 0 ||
-								strcmp(fault->operation, operation) == 0))
+		if (fault->left > 0 &&
+			(strcmp(fault->operation, "any") == 0 || strcmp(fault->operation, operation) == 0))
 		{
 			fault->left -= fault->left != INT64_MAX ? 1 : 0;
 			return fault;

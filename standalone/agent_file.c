@@ -277,8 +277,8 @@ store_upload(agentd_request *request, const char *path, const char *data, size_t
 	{
 		if (S_ISDIR(info.st_mode) || !S_ISREG(info.st_mode))
 		{
-			agentd_reply_detail(request, 400,
-								S_ISDIR(info.st_mode) ? "Path is a directory" : "Path is not a file");
+			agentd_reply_detail(
+				request, 400, S_ISDIR(info.st_mode) ? "Path is a directory" : "Path is not a file");
 			return;
 		}
 		if (realpath(path, resolved) != NULL)
@@ -420,7 +420,8 @@ add_file_headers(agentd_request *request, const char *path, int64_t size, int64_
 	aut_buf header;
 
 	aut_buf_init(&header, 4 * PATH_MAX);
-	(void) aut_buf_puts(&header, plain ? "attachment; filename=\"" : "attachment; filename*=utf-8''");
+	(void) aut_buf_puts(&header,
+						plain ? "attachment; filename=\"" : "attachment; filename*=utf-8''");
 	(void) (plain ? aut_buf_puts(&header, name) : aut_url_encode(&header, name, strlen(name), ""));
 	(void) aut_buf_puts(&header, plain ? "\"" : "");
 	if (header.status == AUT_OK)
@@ -463,7 +464,9 @@ reply_part(agentd_request *request, int code, int fd, const char *data, int64_t 
 	{
 		/* the file shrank or the disk failed: better no answer than one that is wrong */
 		agentd_reply_failure(request, "500: Failed to download file: %s",
-							 copy == NULL ? "out of memory" : n < 0 ? strerror(errno) : "it shrank");
+							 copy == NULL ? "out of memory"
+							 : n < 0      ? strerror(errno)
+										  : "it shrank");
 	}
 	else
 	{
@@ -491,7 +494,8 @@ reply_file(agentd_request *request, const char *path, int fd, const char *data, 
 	}
 	if (len > (int64_t) AGENTD_DOWNLOAD_MAX)
 	{
-		agentd_reply_failure(request, "500: Failed to download file: over %zu bytes, ask for a range",
+		agentd_reply_failure(request,
+							 "500: Failed to download file: over %zu bytes, ask for a range",
 							 AGENTD_DOWNLOAD_MAX);
 		return;
 	}
@@ -531,7 +535,8 @@ agentd_route_download(agentd_request *request)
 		}
 		return;
 	}
-	fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY); /* never wait for a fifo's writer */
+	fd = open(path,
+			  O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY); /* never wait for a fifo's writer */
 	if (fd < 0 && (errno == ENOENT || errno == ENOTDIR))
 	{
 		agentd_reply_detail(request, 404, "File not found");

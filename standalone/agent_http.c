@@ -47,7 +47,8 @@ agentd_reply_raw(agentd_request *request, int code, const char *type, const void
 	}
 	else if (request->garbage)
 	{
-		aut_exchange_reply(request->exchange, 200, "application/json", "{\"items\":[{\xff\x01 ]", 14);
+		aut_exchange_reply(request->exchange, 200, "application/json", "{\"items\":[{\xff\x01 ]",
+						   14);
 	}
 	else
 	{
@@ -58,7 +59,8 @@ agentd_reply_raw(agentd_request *request, int code, const char *type, const void
 void
 agentd_reply_json(agentd_request *request, int code, json_t *take_json)
 {
-	static const char no_memory[] = "{\"detail\":\"Internal Server Error\",\"exception\":\"out of memory\"}";
+	static const char no_memory[] =
+		"{\"detail\":\"Internal Server Error\",\"exception\":\"out of memory\"}";
 	size_t len = 0;
 	char *text = take_json != NULL ? aut_json_text(take_json, &len) : NULL;
 
@@ -150,7 +152,7 @@ agentd_route_info(agentd_request *request)
 	agentd *agent = request->agent;
 	int64_t now_us = aut_mono_us(aut_clock_system());
 	json_t *info = json_object();
-	static const char *const unknown[] = {"sdk_version",   "tools_version",  "workspace_version",
+	static const char *const unknown[] = {"sdk_version",   "tools_version", "workspace_version",
 										  "build_git_sha", "build_git_ref", "python_version"};
 	bool ok = info != NULL;
 
@@ -236,8 +238,7 @@ is_authorized(const agentd *agent, const agentd_route *route, const aut_exchange
 	const char *key = agent->options.key;
 
 	return route->open || key[0] == '\0' ||
-		   (given != NULL &&
-			aut_equal_constant_time(given, strlen(given), key, strlen(key)));
+		   (given != NULL && aut_equal_constant_time(given, strlen(given), key, strlen(key)));
 }
 
 size_t
@@ -308,8 +309,8 @@ proceed_with_faults(agentd_request *request)
 		if (fault->value >= 500)
 		{
 			agentd_reply_json(request, fault->value,
-							  json_pack("{s:s, s:s}", "detail", "Internal Server Error", "exception",
-										"500: fault of the test mode"));
+							  json_pack("{s:s, s:s}", "detail", "Internal Server Error",
+										"exception", "500: fault of the test mode"));
 		}
 		else
 		{

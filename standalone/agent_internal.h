@@ -24,16 +24,16 @@
 
 #include "automation/net.h"
 
-#define AGENTD_UPLOAD_MAX ((size_t) 128 << 20)
-#define AGENTD_BODY_MAX ((size_t) 4 << 20)
+#define AGENTD_UPLOAD_MAX   ((size_t) 128 << 20)
+#define AGENTD_BODY_MAX     ((size_t) 4 << 20)
 #define AGENTD_DOWNLOAD_MAX ((size_t) 256 << 20) /* of one answer; longer files need Range */
-#define AGENTD_PIECE_CHARS 1048576               /* of output in one event */
-#define AGENTD_KEEP_BYTES ((size_t) 16 << 20)    /* of output kept per command, the newest */
-#define AGENTD_TOTAL_BYTES ((size_t) 256 << 20)  /* of output kept for ended commands */
-#define AGENTD_KEEP_ENDED 1000                   /* ended commands kept … */
+#define AGENTD_PIECE_CHARS  1048576              /* of output in one event */
+#define AGENTD_KEEP_BYTES   ((size_t) 16 << 20)  /* of output kept per command, the newest */
+#define AGENTD_TOTAL_BYTES  ((size_t) 256 << 20) /* of output kept for ended commands */
+#define AGENTD_KEEP_ENDED   1000                 /* ended commands kept … */
 #define AGENTD_KEEP_ENDED_S 3600                 /* … and for how long */
-#define AGENTD_RUNNING_MAX 4096
-#define AGENTD_ID_MAX 33 /* 32 hex digits */
+#define AGENTD_RUNNING_MAX  4096
+#define AGENTD_ID_MAX       33 /* 32 hex digits */
 
 typedef struct agentd agentd;
 typedef struct agentd_command agentd_command;
@@ -55,7 +55,7 @@ typedef struct agentd_fault
 {
 	char operation[16]; /* "any" or a route's name */
 	agentd_fault_kind kind;
-	int value;  /* HTTP status, or milliseconds */
+	int value;    /* HTTP status, or milliseconds */
 	int64_t left; /* times it still applies; INT64_MAX: for ever */
 } agentd_fault;
 
@@ -63,8 +63,8 @@ typedef struct agentd_options
 {
 	const char *host;
 	uint16_t port;
-	const char *data; /* state folder; NULL: none is written */
-	char *key;        /* "" when none is asked for */
+	const char *data;      /* state folder; NULL: none is written */
+	char *key;             /* "" when none is asked for */
 	const char *json_file; /* default DATA/agent.json */
 	int64_t linger_s;      /* 0: for ever */
 	int ready_fd;          /* a byte is written here when serving; -1: none */
@@ -169,8 +169,8 @@ aut_status agentd_store_init(agentd_store *store, aut_error *err);
 void agentd_store_done(agentd_store *store);
 agentd_event *agentd_event_find(const agentd_store *store, const char *id);
 /* A command with its event; text and cwd (may be NULL) are copied. */
-agentd_command *agentd_command_new(agentd *agent, const char *text, size_t text_len, const char *cwd,
-								   int64_t timeout_s);
+agentd_command *agentd_command_new(agentd *agent, const char *text, size_t text_len,
+								   const char *cwd, int64_t timeout_s);
 /* Append an output event; takes the texts even when it fails (no memory). */
 bool agentd_output_add(agentd_command *command, char *take_out, size_t out_len, char *take_err,
 					   size_t err_len, const int *exit_code);
@@ -196,7 +196,7 @@ struct agentd
 	aut_http_client *client; /* stub callbacks only */
 	agentd_store store;
 	agentd_stub *stub;
-	FILE *log; /* stub log */
+	FILE *log;          /* stub log */
 	char **environment; /* of commands; NULL-terminated */
 	aut_timer *linger_timer;
 	int64_t started_us;
@@ -262,8 +262,8 @@ void agentd_route_event(agentd_request *request);
 typedef enum agentd_multipart
 {
 	MULTIPART_OK,
-	MULTIPART_MISSING,  /* not multipart, or no part of that name */
-	MULTIPART_NO_FILE   /* the part has no filename; its bytes are given */
+	MULTIPART_MISSING, /* not multipart, or no part of that name */
+	MULTIPART_NO_FILE  /* the part has no filename; its bytes are given */
 } agentd_multipart;
 agentd_multipart agentd_multipart_find(const char *content_type, const char *body, size_t len,
 									   const char *field, const char **out_data, size_t *out_len);

@@ -84,8 +84,8 @@ read_fields(agentd_request *request, start_body *out)
 	}
 	else if (cwd != NULL && !json_is_null(cwd) && !json_is_string(cwd))
 	{
-		agentd_reply_invalid(request, "string_type", "body", "cwd", "Input should be a valid string",
-							 json_incref(cwd), NULL);
+		agentd_reply_invalid(request, "string_type", "body", "cwd",
+							 "Input should be a valid string", json_incref(cwd), NULL);
 	}
 	else
 	{
@@ -103,8 +103,7 @@ is_json(const char *content_type)
 {
 	static const char wanted[] = "application/json";
 
-	return content_type != NULL &&
-		   strncasecmp(content_type, wanted, sizeof wanted - 1) == 0 &&
+	return content_type != NULL && strncasecmp(content_type, wanted, sizeof wanted - 1) == 0 &&
 		   strchr("; \t", content_type[sizeof wanted - 1]) != NULL;
 }
 
@@ -127,8 +126,8 @@ read_body(agentd_request *request, start_body *out)
 	out->json = json_loadb(text, len, JSON_ALLOW_NUL, &problem);
 	if (out->json == NULL)
 	{
-		agentd_reply_invalid(request, "json_invalid", "body", NULL, "JSON decode error", json_object(),
-							 json_pack("{s:s}", "error", "Expecting value"));
+		agentd_reply_invalid(request, "json_invalid", "body", NULL, "JSON decode error",
+							 json_object(), json_pack("{s:s}", "error", "Expecting value"));
 	}
 	else if (!json_is_object(out->json))
 	{
@@ -448,7 +447,8 @@ read_query(agentd_request *request, search_query *query)
 	if (len >= AGENTD_ID_MAX - 1)
 	{
 		/* an unknown one starts from the beginning, as the agent server does */
-		query->page = agentd_event_find(&request->agent->store, page_id + len - (AGENTD_ID_MAX - 1));
+		query->page =
+			agentd_event_find(&request->agent->store, page_id + len - (AGENTD_ID_MAX - 1));
 	}
 	return true;
 }

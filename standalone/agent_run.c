@@ -26,7 +26,7 @@
 
 #include "standalone/agent_internal.h"
 
-#define READ_MAX 65536
+#define READ_MAX      65536
 #define KILL_AFTER_MS 1000
 #define TIMEOUT_S_MAX (INT64_MAX / 1000000)
 
@@ -56,7 +56,8 @@ static bool
 is_hidden(const char *entry)
 {
 	static const char *const prefixes[] = {"SESSION_API_KEY=", "OH_SESSION_API_KEYS_",
-										   "OH_SECRET_KEY=", "AUTOMATION_", "AI_AGENT=", NULL};
+										   "OH_SECRET_KEY=",   "AUTOMATION_",
+										   "AI_AGENT=",        NULL};
 	bool hidden = false;
 
 	for (size_t i = 0; prefixes[i] != NULL && !hidden; i++)
@@ -126,8 +127,7 @@ append_text(agentd_stream *stream, const char *bytes, size_t len)
 	}
 	if (stream->text.status == AUT_OK && stream->text.len > before)
 	{
-		stream->chars +=
-			aut_utf8_length(stream->text.data + before, stream->text.len - before);
+		stream->chars += aut_utf8_length(stream->text.data + before, stream->text.len - before);
 	}
 }
 
@@ -320,8 +320,8 @@ agentd_command_finish(agentd_command *command, int exit_code, const char *err_te
 static void
 finish_if_done(agentd_command *command)
 {
-	if (command->exited && (command->timed_out || (command->streams[0].pipe == NULL &&
-												   command->streams[1].pipe == NULL)))
+	if (command->exited && (command->timed_out ||
+							(command->streams[0].pipe == NULL && command->streams[1].pipe == NULL)))
 	{
 		agentd_command_finish(command, command->timed_out ? -1 : command->exit_code, NULL);
 	}
@@ -566,7 +566,8 @@ agentd_command_start(agentd_command *command)
 	}
 	if (rc != 0)
 	{
-		const char *what = rc == UV_ENOENT || rc == UV_ENOTDIR || rc == UV_EACCES ? command->cwd : NULL;
+		const char *what =
+			rc == UV_ENOENT || rc == UV_ENOTDIR || rc == UV_EACCES ? command->cwd : NULL;
 
 		(void) snprintf(text, sizeof text, "Error executing command: [Errno %d] %s: '%.256s'", -rc,
 						strerror(-rc), what != NULL ? what : "/bin/sh");

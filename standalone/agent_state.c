@@ -30,11 +30,11 @@
 #include "standalone/agent.h"
 #include "standalone/agent_internal.h"
 
-#define STATE_MAX 8192 /* bytes of agent.json */
+#define STATE_MAX        8192 /* bytes of agent.json */
 #define START_TIMEOUT_MS 5000
-#define ASK_TIMEOUT_MS 2000
-#define LINGER_TEXT "60"
-#define READY_FD 3
+#define ASK_TIMEOUT_MS   2000
+#define LINGER_TEXT      "60"
+#define READY_FD         3
 
 /* ---- small files ---------------------------------------------------------------------------------------- */
 
@@ -94,9 +94,9 @@ agentd_lock(const char *data, int *out_fd, aut_error *err)
 			goto out;
 		}
 		owner = read_small(path);
-		status = aut_fail(err, AUT_ECONFLICT, "another agent has %s: pid %.*s", data,
-						  owner != NULL ? (int) strcspn(owner, "\n") : 1,
-						  owner != NULL ? owner : "?");
+		status =
+			aut_fail(err, AUT_ECONFLICT, "another agent has %s: pid %.*s", data,
+					 owner != NULL ? (int) strcspn(owner, "\n") : 1, owner != NULL ? owner : "?");
 		goto out;
 	}
 	/* only for people and for the message above: the lock itself is what counts */
@@ -335,16 +335,16 @@ become_agent(const launch *plan)
 	static char linger[] = LINGER_TEXT;
 	static char ready_flag[] = "--ready-fd";
 	static char ready[] = "3";
-	char *argv[] = {name,	command, data_flag, plan->data, linger_flag, linger, ready_flag, ready,
-					NULL};
+	char *argv[] = {name,   command,    data_flag, plan->data, linger_flag,
+					linger, ready_flag, ready,     NULL};
 	sigset_t none;
 	int null_fd = open("/dev/null", O_RDWR);
 	int log_fd = open(plan->log_path, O_WRONLY | O_CREAT | O_APPEND, 0600);
 
 	(void) sigemptyset(&none);
 	(void) sigprocmask(SIG_SETMASK, &none, NULL);
-	if (null_fd >= 0 && chdir(plan->folder) == 0 && dup2(null_fd, 0) == 0 && dup2(null_fd, 1) == 1 &&
-		dup2(log_fd >= 0 ? log_fd : null_fd, 2) == 2)
+	if (null_fd >= 0 && chdir(plan->folder) == 0 && dup2(null_fd, 0) == 0 &&
+		dup2(null_fd, 1) == 1 && dup2(log_fd >= 0 ? log_fd : null_fd, 2) == 2)
 	{
 		int ready_fd = plan->ready_fd;
 
@@ -486,8 +486,9 @@ aut_agent_ensure(const char *data_dir, char **out_url, char **out_key, aut_error
 	}
 	if (status == AUT_OK && !found)
 	{
-		status = aut_fail(err, AUT_EUNAVAILABLE,
-						  "the embedded agent did not start; its messages are in %s", plan.log_path);
+		status =
+			aut_fail(err, AUT_EUNAVAILABLE,
+					 "the embedded agent did not start; its messages are in %s", plan.log_path);
 	}
 	plan_done(&plan);
 	return status;

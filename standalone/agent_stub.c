@@ -18,8 +18,8 @@
 
 #include "standalone/agent_internal.h"
 
-#define BUCKETS 4096
-#define FILES_BYTES_MAX ((size_t) 512 << 20)
+#define BUCKETS             4096
+#define FILES_BYTES_MAX     ((size_t) 512 << 20)
 #define CALLBACK_TIMEOUT_MS 30000
 
 typedef struct stub_file
@@ -158,7 +158,8 @@ static char *
 find_env_path(const char *text)
 {
 	static const char suffix[] = ".tar.gz.env";
-	static const char plain[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789/._-";
+	static const char plain[] =
+		"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789/._-";
 	const char *end = strstr(text, suffix);
 	const char *begin = end;
 
@@ -254,7 +255,8 @@ state_file(agentd_stub *stub, const char *folder, const char *name, const char *
 static void
 finish(agentd_stub *stub, agentd_command *command)
 {
-	char *folder = strncmp(command->text, "_d=", 3) == 0 ? assigned_path(command->text, "_d=") : NULL;
+	char *folder =
+		strncmp(command->text, "_d=", 3) == 0 ? assigned_path(command->text, "_d=") : NULL;
 
 	if (folder != NULL)
 	{

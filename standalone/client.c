@@ -20,91 +20,96 @@ volatile sig_atomic_t client_interrupted;
 
 /* ---- options: X(kind, "-x, " or "", letter or 0, name, " VALUE" or "", member, min, max, help) ------- */
 
-#define OPTIONS_COMMON(X)                                                                            \
-	X(TEXT, "", 0, "data", " DIR", data, 0, 0,                                                       \
-	  "state folder of the daemon (default $XDG_STATE_HOME/automation or\n"                          \
-	  "      ~/.local/state/automation)")                                                            \
-	X(TEXT, "", 0, "url", " URL", url, 0, 0, "address of the daemon instead (AUTOMATION_URL)")       \
-	X(TEXT, "", 0, "api-key", " KEY", api_key, 0, 0,                                                 \
-	  "its API key; AUTOMATION_API_KEY does not show in the process list")                           \
-	X(TEXT, "", 0, "color", " WHEN", color, 0, 0,                                                    \
-	  "auto (default), always or never; NO_COLOR is respected")                                      \
-	X(FLAG, "", 0, "json", "", json, 0, 0, "print what the API answered")                            \
-	X(FLAG, "", 0, "utc", "", utc, 0, 0, "times as UTC timestamps")                                  \
+#define OPTIONS_COMMON(X)                                                                          \
+	X(TEXT, "", 0, "data", " DIR", data, 0, 0,                                                     \
+	  "state folder of the daemon (default $XDG_STATE_HOME/automation or\n"                        \
+	  "      ~/.local/state/automation)")                                                          \
+	X(TEXT, "", 0, "url", " URL", url, 0, 0, "address of the daemon instead (AUTOMATION_URL)")     \
+	X(TEXT, "", 0, "api-key", " KEY", api_key, 0, 0,                                               \
+	  "its API key; AUTOMATION_API_KEY does not show in the process list")                         \
+	X(TEXT, "", 0, "color", " WHEN", color, 0, 0,                                                  \
+	  "auto (default), always or never; NO_COLOR is respected")                                    \
+	X(FLAG, "", 0, "json", "", json, 0, 0, "print what the API answered")                          \
+	X(FLAG, "", 0, "utc", "", utc, 0, 0, "times as UTC timestamps")                                \
 	X(FLAG, "-h, ", 'h', "help", "", help, 0, 0, "this text")
 
-#define OPTIONS_CREATE(X)                                                                            \
-	X(TEXT, "", 0, "script", " FILE", script, 0, 0, "run this file; - reads it from standard input") \
-	X(TEXT, "", 0, "dir", " FOLDER", dir, 0, 0,                                                      \
-	  "run something in a copy of this folder (at most 1 MiB packed; without .git);\n"               \
-	  "      setup.sh in it runs first")                                                             \
-	X(TEXT, "", 0, "tarball", " FILE", tarball, 0, 0, "the same, packed already with tar czf")       \
-	X(TEXT, "", 0, "entrypoint", " CMD", entrypoint, 0, 0,                                           \
-	  "the command to run (default: the script by its #! line; main.py, main.sh or\n"                \
-	  "      run.sh of a folder)")                                                                   \
-	X(TEXT, "-s, ", 's', "schedule", " EXPR", schedule, 0, 0,                                        \
-	  "cron expression: minute hour day month weekday [second [year]];\n"                            \
-	  "      without it the automation runs only when asked")                                        \
-	X(TEXT, "", 0, "tz", " ZONE", tz, 0, 0, "time zone of the schedule (default UTC)")               \
-	X(INT, "", 0, "timeout", " N", timeout, 1, 31536000, "seconds a run may take")                   \
-	X(TEXT, "", 0, "description", " TEXT", description, 0, 0, "for people")                          \
-	X(TEXT, "", 0, "model", " NAME", model, 0, 0, "model profile that runs are told")                \
+#define OPTIONS_CREATE(X)                                                                          \
+	X(TEXT, "", 0, "script", " FILE", script, 0, 0,                                                \
+	  "run this file; - reads it from standard input")                                             \
+	X(TEXT, "", 0, "dir", " FOLDER", dir, 0, 0,                                                    \
+	  "run something in a copy of this folder (at most 1 MiB packed; without .git);\n"             \
+	  "      setup.sh in it runs first")                                                           \
+	X(TEXT, "", 0, "tarball", " FILE", tarball, 0, 0, "the same, packed already with tar czf")     \
+	X(TEXT, "", 0, "entrypoint", " CMD", entrypoint, 0, 0,                                         \
+	  "the command to run (default: the script by its #! line; main.py, main.sh or\n"              \
+	  "      run.sh of a folder)")                                                                 \
+	X(TEXT, "-s, ", 's', "schedule", " EXPR", schedule, 0, 0,                                      \
+	  "cron expression: minute hour day month weekday [second [year]];\n"                          \
+	  "      without it the automation runs only when asked")                                      \
+	X(TEXT, "", 0, "tz", " ZONE", tz, 0, 0, "time zone of the schedule (default UTC)")             \
+	X(INT, "", 0, "timeout", " N", timeout, 1, 31536000, "seconds a run may take")                 \
+	X(TEXT, "", 0, "description", " TEXT", description, 0, 0, "for people")                        \
+	X(TEXT, "", 0, "model", " NAME", model, 0, 0, "model profile that runs are told")              \
 	X(FLAG, "", 0, "disabled", "", disabled, 0, 0, "create it paused")
 
-#define OPTIONS_EDIT(X)                                                                              \
-	X(TEXT, "", 0, "name", " NAME", new_name, 0, 0, "call it NAME from now on")                      \
-	X(TEXT, "-s, ", 's', "schedule", " EXPR", schedule, 0, 0,                                        \
-	  "another cron expression; in the zone it has unless --tz says another")                        \
-	X(TEXT, "", 0, "tz", " ZONE", tz, 0, 0, "another time zone for the schedule it has or gets")     \
-	X(FLAG, "", 0, "manual", "", manual, 0, 0, "no schedule any more: it runs only when asked")      \
-	X(INT, "", 0, "timeout", " N", timeout, 0, 31536000,                                             \
-	  "seconds a run may take; 0: the default again")                                                \
-	X(TEXT, "", 0, "description", " TEXT", description, 0, 0, "for people; '' takes it away")        \
-	X(TEXT, "", 0, "model", " NAME", model, 0, 0, "model profile; '' takes it away")                 \
-	X(TEXT, "", 0, "entrypoint", " CMD", entrypoint, 0, 0, "another command to run")                 \
-	X(TEXT, "", 0, "script", " FILE", script, 0, 0,                                                  \
-	  "another program: this file; - reads it from standard input")                                  \
-	X(TEXT, "", 0, "dir", " FOLDER", dir, 0, 0,                                                      \
-	  "another program: a copy of this folder; the command stays unless it holds\n"                  \
-	  "      main.py, main.sh or run.sh")                                                            \
-	X(TEXT, "", 0, "tarball", " FILE", tarball, 0, 0,                                                \
+#define OPTIONS_EDIT(X)                                                                            \
+	X(TEXT, "", 0, "name", " NAME", new_name, 0, 0, "call it NAME from now on")                    \
+	X(TEXT, "-s, ", 's', "schedule", " EXPR", schedule, 0, 0,                                      \
+	  "another cron expression; in the zone it has unless --tz says another")                      \
+	X(TEXT, "", 0, "tz", " ZONE", tz, 0, 0, "another time zone for the schedule it has or gets")   \
+	X(FLAG, "", 0, "manual", "", manual, 0, 0, "no schedule any more: it runs only when asked")    \
+	X(INT, "", 0, "timeout", " N", timeout, 0, 31536000,                                           \
+	  "seconds a run may take; 0: the default again")                                              \
+	X(TEXT, "", 0, "description", " TEXT", description, 0, 0, "for people; '' takes it away")      \
+	X(TEXT, "", 0, "model", " NAME", model, 0, 0, "model profile; '' takes it away")               \
+	X(TEXT, "", 0, "entrypoint", " CMD", entrypoint, 0, 0, "another command to run")               \
+	X(TEXT, "", 0, "script", " FILE", script, 0, 0,                                                \
+	  "another program: this file; - reads it from standard input")                                \
+	X(TEXT, "", 0, "dir", " FOLDER", dir, 0, 0,                                                    \
+	  "another program: a copy of this folder; the command stays unless it holds\n"                \
+	  "      main.py, main.sh or run.sh")                                                          \
+	X(TEXT, "", 0, "tarball", " FILE", tarball, 0, 0,                                              \
 	  "another program, packed already; the command stays")
 
-#define OPTIONS_BACKUP(X)                                                                            \
-	X(TEXT, "", 0, "db", " PATH", db, 0, 0,                                                          \
+#define OPTIONS_BACKUP(X)                                                                          \
+	X(TEXT, "", 0, "db", " PATH", db, 0, 0,                                                        \
 	  "the database (default AUTOMATION_DB_URL, else automation.db in the folder)")
 
-#define OPTIONS_RUN(X)                                                                               \
-	X(FLAG, "-f, ", 'f', "follow", "", follow, 0, 0,                                                 \
-	  "print its output until it has ended; exit 4 unless it COMPLETED")                             \
-	X(TEXT, "-i, ", 'i', "input", " JSON", input, 0, 0,                                              \
-	  "given to the run as `event` in AUTOMATION_EVENT_PAYLOAD; @FILE reads a file")                 \
-	X(INT, "", 0, "delay", " S", delay, 0, 31536000, "start it after so many seconds")               \
+#define OPTIONS_RUN(X)                                                                             \
+	X(FLAG, "-f, ", 'f', "follow", "", follow, 0, 0,                                               \
+	  "print its output until it has ended; exit 4 unless it COMPLETED")                           \
+	X(TEXT, "-i, ", 'i', "input", " JSON", input, 0, 0,                                            \
+	  "given to the run as `event` in AUTOMATION_EVENT_PAYLOAD; @FILE reads a file")               \
+	X(INT, "", 0, "delay", " S", delay, 0, 31536000, "start it after so many seconds")             \
 	X(FLAG, "", 0, "raw", "", raw, 0, 0, "do not escape control characters on a terminal")
 
-#define OPTIONS_LOGS(X)                                                                              \
-	X(FLAG, "-f, ", 'f', "follow", "", follow, 0, 0,                                                 \
-	  "go on until the run has ended; exit 4 unless it COMPLETED")                                   \
+#define OPTIONS_LOGS(X)                                                                            \
+	X(FLAG, "-f, ", 'f', "follow", "", follow, 0, 0,                                               \
+	  "go on until the run has ended; exit 4 unless it COMPLETED")                                 \
 	X(FLAG, "", 0, "raw", "", raw, 0, 0, "do not escape control characters on a terminal")
 
-#define OPTIONS_RUNS(X)                                                                              \
+#define OPTIONS_RUNS(X)                                                                            \
 	X(INT, "-n, ", 'n', "count", " N", count, 1, 1000, "how many of the newest (default 20)")
 
-#define AS_TABLE(kind, letter_text, letter, name, value, member, lo, hi, help)                       \
-	{                                                                                                \
-		name, letter, sizeof(value) > 1 ? &(value)[1] : NULL, CLIENT_##kind,                         \
-			offsetof(client_args, member), lo, hi, help                                              \
-	},
-#define AS_TEXT(kind, letter_text, letter, name, value, member, lo, hi, help)                        \
+#define AS_TABLE(kind, letter_text, letter, name, value, member, lo, hi, help)                     \
+	{name,                                                                                         \
+	 letter,                                                                                       \
+	 sizeof(value) > 1 ? &(value)[1] : NULL,                                                       \
+	 CLIENT_##kind,                                                                                \
+	 offsetof(client_args, member),                                                                \
+	 lo,                                                                                           \
+	 hi,                                                                                           \
+	 help},
+#define AS_TEXT(kind, letter_text, letter, name, value, member, lo, hi, help)                      \
 	"  " letter_text "--" name value "\n      " help "\n"
 #define NO_OPTIONS(X)
 
-#define TABLE(OPTIONS)                                                                               \
-	{                                                                                                \
-		OPTIONS(AS_TABLE) OPTIONS_COMMON(AS_TABLE)                                                   \
-		{                                                                                            \
-			NULL, 0, NULL, CLIENT_FLAG, 0, 0, 0, NULL                                                \
-		}                                                                                            \
+#define TABLE(OPTIONS)                                                                             \
+	{                                                                                              \
+		OPTIONS(AS_TABLE) OPTIONS_COMMON(AS_TABLE)                                                 \
+		{                                                                                          \
+			NULL, 0, NULL, CLIENT_FLAG, 0, 0, 0, NULL                                              \
+		}                                                                                          \
 	}
 
 static const client_option create_options[] = TABLE(OPTIONS_CREATE);
@@ -119,32 +124,36 @@ static const client_option plain_options[] = TABLE(NO_OPTIONS);
 
 static int client_main(int argc, char **argv);
 
-#define COMMAND(name, summary, synopsis, about, OPTIONS)                                             \
-	{                                                                                                \
-		name, summary,                                                                               \
-			"Usage: automation " name " " synopsis "\n\n" about "\n\nOptions:\n" OPTIONS(AS_TEXT)     \
-				OPTIONS_COMMON(AS_TEXT),                                                             \
-			client_main                                                                              \
+#define COMMAND(name, summary, synopsis, about, OPTIONS)                                           \
+	{                                                                                              \
+		name, summary,                                                                             \
+			"Usage: automation " name " " synopsis "\n\n" about "\n\nOptions:\n" OPTIONS(AS_TEXT)  \
+				OPTIONS_COMMON(AS_TEXT),                                                           \
+			client_main                                                                            \
 	}
 
 const aut_command aut_client_commands[] = {
-	COMMAND("create", "make an automation from a script, a folder or a tarball",
-			"NAME (--script FILE | --dir FOLDER | --tarball FILE) [options]",
-			"Uploads the program and creates the automation NAME.  Prints its id on stdout.\n\n"
-			"  automation create backup --script backup.sh --schedule '0 3 * * *' --tz Europe/Berlin\n"
-			"  automation create report --dir report/ --entrypoint 'python3 main.py'",
-			OPTIONS_CREATE),
-	COMMAND("edit", "change an automation", "NAME|ID [options]",
-			"Changes what the options name and leaves the rest as it is.  A new schedule counts from\n"
-			"now: fire times that passed are not made up for.  A run that executes keeps the program\n"
-			"it began with; one that waits takes the new one.\n\n"
-			"  automation edit backup --schedule '30 4 * * *'\n"
-			"  automation edit report --dir report/ --timeout 900",
-			OPTIONS_EDIT),
+	COMMAND(
+		"create", "make an automation from a script, a folder or a tarball",
+		"NAME (--script FILE | --dir FOLDER | --tarball FILE) [options]",
+		"Uploads the program and creates the automation NAME.  Prints its id on stdout.\n\n"
+		"  automation create backup --script backup.sh --schedule '0 3 * * *' --tz Europe/Berlin\n"
+		"  automation create report --dir report/ --entrypoint 'python3 main.py'",
+		OPTIONS_CREATE),
+	COMMAND(
+		"edit", "change an automation", "NAME|ID [options]",
+		"Changes what the options name and leaves the rest as it is.  A new schedule counts from\n"
+		"now: fire times that passed are not made up for.  A run that executes keeps the program\n"
+		"it began with; one that waits takes the new one.\n\n"
+		"  automation edit backup --schedule '30 4 * * *'\n"
+		"  automation edit report --dir report/ --timeout 900",
+		OPTIONS_EDIT),
 	COMMAND("list", "show all automations", "[options]",
-			"Name, state, schedule, next and last fire of every automation, newest first.", NO_OPTIONS),
+			"Name, state, schedule, next and last fire of every automation, newest first.",
+			NO_OPTIONS),
 	COMMAND("show", "show one automation or one run", "NAME|ID|RUN [options]",
-			"Everything that is known about an automation or a run, and its newest runs.", NO_OPTIONS),
+			"Everything that is known about an automation or a run, and its newest runs.",
+			NO_OPTIONS),
 	COMMAND("run", "run an automation now", "NAME|ID [options]",
 			"Makes a run and prints its id on stdout; with -f its output instead.\n"
 			"A paused automation can be run this way as well.\n\n"
@@ -153,28 +162,33 @@ const aut_command aut_client_commands[] = {
 			OPTIONS_RUN),
 	COMMAND("runs", "show the newest runs", "[NAME|ID] [options]",
 			"The newest runs of one automation, or of all.", OPTIONS_RUNS),
-	COMMAND("logs", "print what a run wrote", "RUN|NAME [options]",
-			"The output of a run (its id, or the first 8 or more digits of it), or of the newest run\n"
-			"of an automation.  The newest part of a long output is kept.",
-			OPTIONS_LOGS),
-	COMMAND("pause", "stop an automation's schedule", "NAME|ID [options]",
-			"The schedule no longer fires; runs that are waiting for a worker are skipped; a run that\n"
-			"executes goes on.",
-			NO_OPTIONS),
+	COMMAND(
+		"logs", "print what a run wrote", "RUN|NAME [options]",
+		"The output of a run (its id, or the first 8 or more digits of it), or of the newest run\n"
+		"of an automation.  The newest part of a long output is kept.",
+		OPTIONS_LOGS),
+	COMMAND(
+		"pause", "stop an automation's schedule", "NAME|ID [options]",
+		"The schedule no longer fires; runs that are waiting for a worker are skipped; a run that\n"
+		"executes goes on.",
+		NO_OPTIONS),
 	COMMAND("resume", "start an automation's schedule again", "NAME|ID [options]",
 			"Fire times that passed while it was paused are not made up for.", NO_OPTIONS),
 	COMMAND("cancel", "end a run", "RUN [options]",
 			"Ends a run that waits or executes: its processes are told to end.", NO_OPTIONS),
 	COMMAND("rm", "delete an automation", "NAME|ID [options]",
 			"Its waiting runs are skipped; one that executes goes on to its end.", NO_OPTIONS),
-	COMMAND("doctor", "look for what is wrong on this machine", "[options]",
-			"Looks at the state folder, its secrets, the database, the daemon, the agent, the port, the\n"
-			"clock, the time zones, the disk and the settings, with or without a daemon, and changes\n"
-			"nothing.  A line each: ok, warn or fail, and what would be right.  Exit status 1 when\n"
-			"something failed.  With --url only that daemon is asked.",
-			NO_OPTIONS),
+	COMMAND(
+		"doctor", "look for what is wrong on this machine", "[options]",
+		"Looks at the state folder, its secrets, the database, the daemon, the agent, the port, "
+		"the\n"
+		"clock, the time zones, the disk and the settings, with or without a daemon, and changes\n"
+		"nothing.  A line each: ok, warn or fail, and what would be right.  Exit status 1 when\n"
+		"something failed.  With --url only that daemon is asked.",
+		NO_OPTIONS),
 	COMMAND("backup", "copy the database, also while the daemon runs", "FILE [options]",
-			"Writes a consistent copy of the daemon's database to FILE, which must not exist, and checks\n"
+			"Writes a consistent copy of the daemon's database to FILE, which must not exist, and "
+			"checks\n"
 			"it.  To go back to it: stop the daemon, remove automation.db, automation.db-wal and\n"
 			"automation.db-shm from the state folder, and copy FILE there as automation.db.",
 			OPTIONS_BACKUP),
@@ -229,7 +243,8 @@ look_at_terminal(client *c, aut_error *err)
 	const char *when = c->args->color != NULL ? c->args->color : "auto";
 	const char *no_color = getenv("NO_COLOR");
 	const char *term = getenv("TERM");
-	bool may = (no_color == NULL || *no_color == '\0') && (term == NULL || strcmp(term, "dumb") != 0);
+	bool may =
+		(no_color == NULL || *no_color == '\0') && (term == NULL || strcmp(term, "dumb") != 0);
 
 	c->out_terminal = isatty(STDOUT_FILENO) == 1;
 	c->err_terminal = isatty(STDERR_FILENO) == 1;

@@ -15,8 +15,8 @@
  * Exit status of every command here.  0, 1 and 2 are those of command.h; the others let a script tell
  * "nothing is running" and "the run itself failed" from an ordinary failure.
  */
-#define AUT_CLIENT_NO_DAEMON 3   /* no daemon could be reached */
-#define AUT_CLIENT_RUN_FAILED 4  /* the followed run ended, but not as COMPLETED */
+#define AUT_CLIENT_NO_DAEMON   3   /* no daemon could be reached */
+#define AUT_CLIENT_RUN_FAILED  4   /* the followed run ended, but not as COMPLETED */
 #define AUT_CLIENT_INTERRUPTED 130 /* stopped following because of Ctrl-C; the run goes on */
 
 extern const aut_command aut_client_commands[]; /* ends with a NULL name */

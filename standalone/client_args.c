@@ -102,7 +102,8 @@ store(parse *p, const client_option *o, const char *value, aut_error *err)
 		case CLIENT_INT:
 			if (!aut_int_parse(value, o->min, o->max, (int64_t *) (void *) member))
 				return aut_fail(err, AUT_EINVAL,
-								"--%s %.60s: a whole number from %" PRId64 " to %" PRId64 " is needed",
+								"--%s %.60s: a whole number from %" PRId64 " to %" PRId64
+								" is needed",
 								o->name, value, o->min, o->max);
 			break;
 	}

@@ -10,7 +10,7 @@
 
 #include "standalone/client_priv.h"
 
-#define PAGE 100
+#define PAGE      100
 #define PAGES_MAX 100 /* 10,000 automations are looked at for a name, or listed */
 
 char *
@@ -96,8 +96,8 @@ ambiguous(const json_t *found, const char *name, aut_error *err)
 
 		len += n > 0 ? (size_t) n : 0;
 	}
-	return aut_fail(err, AUT_EINVAL, "%zu automations are called %.80s; use an id: %s%s", count, name,
-					ids, count > 4 ? ", \xe2\x80\xa6" : "");
+	return aut_fail(err, AUT_EINVAL, "%zu automations are called %.80s; use an id: %s%s", count,
+					name, ids, count > 4 ? ", \xe2\x80\xa6" : "");
 }
 
 aut_status
@@ -128,8 +128,8 @@ client_find_automation(client *c, const char *name_or_id, json_t **out, aut_erro
 	if (status != AUT_OK)
 		goto out;
 	if (json_array_size(found) == 0)
-		status = aut_fail(err, AUT_ENOTFOUND, "no automation is called %.200s; automation list shows them",
-						  name_or_id);
+		status = aut_fail(err, AUT_ENOTFOUND,
+						  "no automation is called %.200s; automation list shows them", name_or_id);
 	else if (json_array_size(found) > 1)
 		status = ambiguous(found, name_or_id, err);
 	else
@@ -221,7 +221,7 @@ aut_status
 client_cmd_list(client *c, aut_error *err)
 {
 	static const client_column columns[] = {
-		{"NAME", false, true},      {"STATE", false, false}, {"TRIGGER", false, false},
+		{"NAME", false, true},       {"STATE", false, false}, {"TRIGGER", false, false},
 		{"NEXT FIRE", false, false}, {"LAST", false, false},  {"ID", false, false},
 	};
 	client_table table;
@@ -284,8 +284,8 @@ put_member(const client *c, const char *key, const json_t *value, aut_buf *out)
 
 	if (value == NULL || json_is_null(value))
 		return;
-	(void) aut_buf_printf(out, "%s%-20s%s  ", c->out_colour ? client_colour_on(CLIENT_BOLD) : "", key,
-						  c->out_colour ? "\x1b[0m" : "");
+	(void) aut_buf_printf(out, "%s%-20s%s  ", c->out_colour ? client_colour_on(CLIENT_BOLD) : "",
+						  key, c->out_colour ? "\x1b[0m" : "");
 	if (text != NULL && key_len > 3 &&
 		(strcmp(key + key_len - 3, "_at") == 0 || strcmp(key, "scheduled_for") == 0) &&
 		aut_time_parse(text, &time, NULL) == AUT_OK)
@@ -407,7 +407,8 @@ client_cmd_resume(client *c, aut_error *err)
 	if (status == AUT_OK && c->args->json)
 		status = client_print_json(c, reply, err);
 	else if (status == AUT_OK && next != AUT_TIME_NONE)
-		(void) fprintf(stderr, "active; next fire: %s (%s)\n", client_absolute(next, c->args->utc, when),
+		(void) fprintf(stderr, "active; next fire: %s (%s)\n",
+					   client_absolute(next, c->args->utc, when),
 					   client_relative(next, aut_now_us(c->clock), distance));
 	else if (status == AUT_OK)
 		(void) fprintf(stderr, "active\n");

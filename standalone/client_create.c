@@ -37,9 +37,11 @@ check(client *c, aut_error *err)
 	if (status != AUT_OK)
 		return status;
 	if (sources == 0)
-		return client_usage(c, err, "what shall it run?  Give --script FILE, --dir FOLDER or --tarball FILE");
+		return client_usage(
+			c, err, "what shall it run?  Give --script FILE, --dir FOLDER or --tarball FILE");
 	if (a->tz != NULL && a->schedule == NULL)
-		return client_usage(c, err, "--tz says in which zone --schedule is meant, but there is no --schedule");
+		return client_usage(
+			c, err, "--tz says in which zone --schedule is meant, but there is no --schedule");
 	if (a->tarball != NULL && a->entrypoint == NULL)
 		return client_usage(c, err, "--tarball needs --entrypoint CMD: the command to run in it");
 	return AUT_OK;
@@ -89,8 +91,8 @@ client_program_upload(client *c, const char *name, const aut_buf *packed, json_t
 		status = aut_fail(err, path.status, "the name is too long");
 		goto out;
 	}
-	status = client_request(c, "POST", path.data, "application/gzip", packed->data, packed->len, &reply,
-							err);
+	status = client_request(c, "POST", path.data, "application/gzip", packed->data, packed->len,
+							&reply, err);
 	if (status == AUT_OK && strcmp(client_json_text(reply, "status", ""), "COMPLETED") != 0)
 		status = aut_fail(err, AUT_EPROTO, "the upload failed: %.300s",
 						  client_json_text(reply, "error_message", "no reason was given"));
@@ -236,9 +238,10 @@ client_cmd_create(client *c, aut_error *err)
 	if (status == AUT_OK)
 		status = client_program_pack(c, &packed, &entry, err);
 	if (status == AUT_OK && entry == NULL)
-		status = client_usage(c, err,
-							  "the folder holds no main.py, main.sh or run.sh; say with --entrypoint CMD "
-							  "what to run");
+		status = client_usage(
+			c, err,
+			"the folder holds no main.py, main.sh or run.sh; say with --entrypoint CMD "
+			"what to run");
 	if (status != AUT_OK)
 		goto out;
 	warn_about_name(c);

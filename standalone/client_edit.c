@@ -27,11 +27,12 @@ check(client *c, bool *out_program, aut_error *err)
 		return status;
 	*out_program = sources > 0;
 	if (a->manual && (a->schedule != NULL || a->tz != NULL))
-		return client_usage(c, err, "--manual takes the schedule away; give either it or --schedule");
+		return client_usage(c, err,
+							"--manual takes the schedule away; give either it or --schedule");
 	if (sources == 0 && a->new_name == NULL && a->schedule == NULL && a->tz == NULL && !a->manual &&
 		!TIMEOUT_GIVEN(a) && a->description == NULL && a->model == NULL && a->entrypoint == NULL)
-		return client_usage(c, err,
-							"what shall change?  Give an option; automation edit --help lists them");
+		return client_usage(
+			c, err, "what shall change?  Give an option; automation edit --help lists them");
 	return AUT_OK;
 }
 
@@ -51,7 +52,8 @@ new_trigger(client *c, const json_t *automation, json_t **out, aut_error *err)
 	else if (a->schedule == NULL && a->tz == NULL)
 		return AUT_OK;
 	else if (a->schedule == NULL && !is_cron)
-		return client_usage(c, err, "it has no schedule for which --tz could say the zone; give --schedule");
+		return client_usage(
+			c, err, "it has no schedule for which --tz could say the zone; give --schedule");
 	else if (is_cron)
 		/* whatever else the trigger says stays */
 		trigger = json_copy((json_t *) (uintptr_t) now);
@@ -79,7 +81,8 @@ set_text(json_t *body, const char *key, const char *text)
 
 /* The PATCH's body; takes the trigger (NULL: as it is). */
 static json_t *
-request_body(const client_args *a, json_t *take_trigger, const char *tarball_path, const char *entry)
+request_body(const client_args *a, json_t *take_trigger, const char *tarball_path,
+			 const char *entry)
 {
 	json_t *body = json_object();
 	bool ok = body != NULL;

@@ -13,7 +13,7 @@
 
 #include "standalone/client_priv.h"
 
-#define RETRY_MS 250
+#define RETRY_MS     250
 #define RETRY_FOR_US (30 * AUT_US_PER_S)
 
 /* ---- server-sent events ------------------------------------------------------------------------------ */
@@ -117,8 +117,8 @@ typedef struct follow
 	client_sse sse;
 	client_filter filter;
 	aut_buf out;
-	int64_t next;    /* byte of the run's output to ask for */
-	bool heard;      /* something came on this connection */
+	int64_t next; /* byte of the run's output to ask for */
+	bool heard;   /* something came on this connection */
 	bool at_line_start;
 	char phase[256]; /* the last one shown */
 	json_t *end;     /* the run as it ended */
@@ -172,7 +172,8 @@ on_output(follow *f, const json_t *event)
 static bool
 on_phase(follow *f, const json_t *event)
 {
-	const char *phase = client_json_text(event, "phase", client_json_text(event, "current_phase", ""));
+	const char *phase =
+		client_json_text(event, "phase", client_json_text(event, "current_phase", ""));
 	bool colour = f->c->err_colour;
 	aut_buf line;
 
@@ -341,7 +342,8 @@ client_report_end(client *c, const json_t *run, aut_error *err)
 
 	aut_buf_init(&line, 65536);
 	(void) aut_buf_puts(&line, "run ");
-	(void) client_escape(client_json_text(run, "id", "?"), strlen(client_json_text(run, "id", "?")), &line);
+	(void) client_escape(client_json_text(run, "id", "?"), strlen(client_json_text(run, "id", "?")),
+						 &line);
 	(void) aut_buf_putc(&line, ' ');
 	if (c->err_colour)
 		(void) aut_buf_puts(&line, client_colour_on(client_status_colour(status)));
@@ -384,8 +386,8 @@ client_follow(client *c, const char *run_id, aut_error *err)
 	else if (client_interrupted)
 	{
 		c->exit_code = AUT_CLIENT_INTERRUPTED;
-		status = aut_fail(err, AUT_ECANCELED, "stopped following; the run goes on: automation logs %.36s -f",
-						  run_id);
+		status = aut_fail(err, AUT_ECANCELED,
+						  "stopped following; the run goes on: automation logs %.36s -f", run_id);
 	}
 	json_decref(f.end);
 	client_sse_done(&f.sse);

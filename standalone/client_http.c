@@ -17,11 +17,11 @@
 
 #include "standalone/client_priv.h"
 
-#define API_PREFIX "/api/automation"
+#define API_PREFIX         "/api/automation"
 #define CONNECT_TIMEOUT_MS 5000L
 #define REQUEST_TIMEOUT_MS 60000L
-#define SILENCE_S 45L /* a followed stream says something every 15 s */
-#define STATE_FILE_MAX 16384
+#define SILENCE_S          45L /* a followed stream says something every 15 s */
+#define STATE_FILE_MAX     16384
 
 /* ---- where --------------------------------------------------------------------------------------- */
 
@@ -109,7 +109,8 @@ find_served(client *c, aut_error *err)
 	url = status == AUT_OK ? aut_json_string(state, "url") : NULL;
 	if (url == NULL || strncmp(url, "http", 4) != 0)
 	{
-		status = aut_fail(err, AUT_ECORRUPT, "%s/serve.json is damaged; restart the daemon", c->data);
+		status =
+			aut_fail(err, AUT_ECORRUPT, "%s/serve.json is damaged; restart the daemon", c->data);
 		goto out;
 	}
 	aut_free(c->base);
@@ -126,7 +127,8 @@ out:
 static aut_status
 find_key(client *c, aut_error *err)
 {
-	const char *given = c->args->api_key != NULL ? c->args->api_key : environment("AUTOMATION_API_KEY");
+	const char *given =
+		c->args->api_key != NULL ? c->args->api_key : environment("AUTOMATION_API_KEY");
 	aut_buf text;
 	aut_status status;
 
@@ -137,8 +139,9 @@ find_key(client *c, aut_error *err)
 		given = environment("AUTOMATION_LOCAL_API_KEY");
 	if (given == NULL && !c->from_file)
 	{
-		status = aut_fail(err, AUT_EUNAUTH,
-						  "no key for %s; give it in AUTOMATION_API_KEY or with --api-key", c->base);
+		status =
+			aut_fail(err, AUT_EUNAUTH,
+					 "no key for %s; give it in AUTOMATION_API_KEY or with --api-key", c->base);
 		goto out;
 	}
 	if (given == NULL)
@@ -179,7 +182,8 @@ client_connect(client *c, aut_error *err)
 		if (strncmp(url, "http://", 7) != 0 && strncmp(url, "https://", 8) != 0)
 		{
 			c->exit_code = AUT_COMMAND_USAGE;
-			return aut_fail(err, AUT_EINVAL, "%.200s: the URL must begin with http:// or https://", url);
+			return aut_fail(err, AUT_EINVAL, "%.200s: the URL must begin with http:// or https://",
+							url);
 		}
 		c->base = api_base(url);
 		status = c->base != NULL ? AUT_OK : aut_fail(err, AUT_ENOMEM, "out of memory");
@@ -301,10 +305,10 @@ client_problem_text(const char *body, size_t len, aut_buf *out)
 
 typedef struct transfer
 {
-	aut_buf reply; /* all of it, or of a stream what is no success */
+	aut_buf reply;    /* all of it, or of a stream what is no success */
 	client_sink sink; /* NULL: everything goes into reply */
 	void *payload;
-	bool stopped;  /* the sink wanted no more */
+	bool stopped; /* the sink wanted no more */
 	CURL *curl;
 } transfer;
 
@@ -406,8 +410,8 @@ transfer_error(client *c, CURLcode rc, const transfer *t, aut_error *err)
 		c->exit_code = AUT_CLIENT_NO_DAEMON;
 	if (rc == CURLE_OUT_OF_MEMORY)
 		return aut_fail(err, AUT_ENOMEM, "out of memory");
-	return aut_fail(err, rc == CURLE_OPERATION_TIMEDOUT ? AUT_ETIMEOUT : AUT_ENET, "%s: %s", c->base,
-					curl_easy_strerror(rc));
+	return aut_fail(err, rc == CURLE_OPERATION_TIMEDOUT ? AUT_ETIMEOUT : AUT_ENET, "%s: %s",
+					c->base, curl_easy_strerror(rc));
 }
 
 /* The server's refusal as a status; the whole text goes into c->story. */
@@ -419,9 +423,9 @@ refusal(client *c, long code, const aut_buf *reply, aut_error *err)
 		long code;
 		aut_status status;
 	} kinds[] = {
-		{400, AUT_EBADREQ},   {401, AUT_EUNAUTH}, {403, AUT_EDENIED}, {404, AUT_ENOTFOUND},
-		{409, AUT_ECONFLICT}, {413, AUT_ELIMIT},  {415, AUT_EMEDIA},  {422, AUT_EINVAL},
-		{503, AUT_EUNAVAILABLE},
+		{400, AUT_EBADREQ},   {401, AUT_EUNAUTH},   {403, AUT_EDENIED},
+		{404, AUT_ENOTFOUND}, {409, AUT_ECONFLICT}, {413, AUT_ELIMIT},
+		{415, AUT_EMEDIA},    {422, AUT_EINVAL},    {503, AUT_EUNAVAILABLE},
 	};
 	aut_status status = AUT_EPROTO;
 	const char *text;
@@ -505,8 +509,8 @@ client_request(client *c, const char *method, const char *path, const char *cont
 		status = aut_json_parse(t.reply.data, t.reply.len, &reply, err);
 		if (status != AUT_OK)
 		{
-			status = aut_fail(err, AUT_EPROTO, "%s answered something else than JSON: is it automation?",
-							  c->base);
+			status = aut_fail(err, AUT_EPROTO,
+							  "%s answered something else than JSON: is it automation?", c->base);
 			goto out;
 		}
 	}

@@ -150,9 +150,10 @@ client_pack_script(const char *path, aut_buf *out, char **out_entry, aut_error *
 		goto out;
 	if (len > CLIENT_PACK_MAX)
 	{
-		status = aut_fail(err, AUT_ELIMIT,
-						  "%s takes %zu bytes packed, more than the %d (1 MiB) that can be uploaded",
-						  path, len, CLIENT_PACK_MAX);
+		status =
+			aut_fail(err, AUT_ELIMIT,
+					 "%s takes %zu bytes packed, more than the %d (1 MiB) that can be uploaded",
+					 path, len, CLIENT_PACK_MAX);
 		goto out;
 	}
 	entry = script_entry(name, &text);
@@ -203,10 +204,11 @@ archive_failure(const packing *p, const char *path, aut_error *err)
 	if (p->out->status == AUT_ENOMEM)
 		return aut_fail(err, AUT_ENOMEM, "out of memory");
 	if (archive_errno(p->archive) == EFBIG)
-		return aut_fail(err, AUT_ELIMIT,
-						"%s takes more than 1 MiB (%d bytes) packed, the most that can be uploaded; "
-						"let setup.sh fetch what is large",
-						p->root, CLIENT_PACK_MAX);
+		return aut_fail(
+			err, AUT_ELIMIT,
+			"%s takes more than 1 MiB (%d bytes) packed, the most that can be uploaded; "
+			"let setup.sh fetch what is large",
+			p->root, CLIENT_PACK_MAX);
 	return aut_fail(err, AUT_EIO, "%s: %s", path, text != NULL ? text : "could not be packed");
 }
 
@@ -306,8 +308,8 @@ pack_entry(packing *p, const FTSENT *at, aut_error *err)
 	else if (S_ISLNK(about->st_mode))
 		status = set_link(entry, at, err);
 	else
-		status = aut_fail(err, AUT_EINVAL, "%s is neither file, folder nor link; it cannot be packed",
-						  at->fts_path);
+		status = aut_fail(err, AUT_EINVAL,
+						  "%s is neither file, folder nor link; it cannot be packed", at->fts_path);
 	if (status == AUT_OK && file)
 	{
 		p->content += (uint64_t) about->st_size;
@@ -389,7 +391,8 @@ dir_entry(const char *root)
 	static const struct
 	{
 		const char *file, *command;
-	} known[] = {{"main.py", "python3 main.py"}, {"main.sh", "sh main.sh"}, {"run.sh", "sh run.sh"}};
+	} known[] = {
+		{"main.py", "python3 main.py"}, {"main.sh", "sh main.sh"}, {"run.sh", "sh run.sh"}};
 
 	for (size_t i = 0; i < sizeof known / sizeof known[0]; i++)
 	{
@@ -432,7 +435,8 @@ client_pack_dir(const char *path, aut_buf *out, char **out_entry, aut_error *err
 	}
 	if (!S_ISDIR(about.st_mode))
 	{
-		status = aut_fail(err, AUT_EINVAL, "%s is no folder; a single file goes with --script", path);
+		status =
+			aut_fail(err, AUT_EINVAL, "%s is no folder; a single file goes with --script", path);
 		goto out;
 	}
 	if (archive_write_set_format_pax_restricted(p.archive) != ARCHIVE_OK ||

@@ -97,10 +97,10 @@ struct client
 {
 	const client_args *args;
 	const aut_clock *clock;
-	int exit_code; /* chosen by whoever knows; 0: success, or 1 when a status says failure */
-	char *data;    /* the state folder, or NULL when --url made it unneeded */
-	char *base;    /* "http://127.0.0.1:8000/api/automation" */
-	char *key;     /* "" when none was found */
+	int exit_code;  /* chosen by whoever knows; 0: success, or 1 when a status says failure */
+	char *data;     /* the state folder, or NULL when --url made it unneeded */
+	char *base;     /* "http://127.0.0.1:8000/api/automation" */
+	char *key;      /* "" when none was found */
 	bool from_file; /* base came from the state folder, so it may change when a daemon restarts */
 	void *curl;     /* CURL *, one handle for all requests */
 	aut_buf story;  /* the whole text of the server's last refusal, several lines */
@@ -131,7 +131,8 @@ aut_status client_send(client *c, const char *method, const char *path, const js
 					   json_t **out_json, aut_error *err);
 /* A long answer, handed on as it comes.  sink returns false to stop (AUT_ECANCELED then). */
 typedef bool (*client_sink)(void *payload, const char *data, size_t len);
-aut_status client_stream(client *c, const char *path, client_sink sink, void *payload, aut_error *err);
+aut_status client_stream(client *c, const char *path, client_sink sink, void *payload,
+						 aut_error *err);
 
 /* The readable form of an error body, control characters escaped; one problem a line. */
 aut_status client_problem_text(const char *body, size_t len, aut_buf *out);
@@ -205,7 +206,7 @@ typedef struct client_cell
 } client_cell;
 
 #define CLIENT_COLUMNS_MAX 12
-#define CLIENT_ROWS_MAX 10000
+#define CLIENT_ROWS_MAX    10000
 
 /* Rows of cells, added in reading order. */
 typedef struct client_table
@@ -229,9 +230,9 @@ size_t client_text_width(const char *text, size_t len);
 
 /* ---- client_pack.c ---------------------------------------------------------------------------- */
 
-#define CLIENT_PACK_MAX 1048576             /* bytes of a packed tarball: the server's limit */
-#define CLIENT_PACK_ENTRIES_MAX 10000       /* files and folders in one */
-#define CLIENT_PACK_UNPACKED_MAX 67108864   /* bytes of content before packing */
+#define CLIENT_PACK_MAX          1048576  /* bytes of a packed tarball: the server's limit */
+#define CLIENT_PACK_ENTRIES_MAX  10000    /* files and folders in one */
+#define CLIENT_PACK_UNPACKED_MAX 67108864 /* bytes of content before packing */
 
 /* A script as a tarball with that one file.  path "-": standard input.  *out_name is the file's name
  * in it, *out_entry the command that starts it (by its #! line, else by its ending). */
@@ -283,7 +284,8 @@ typedef struct client_sse
 } client_sse;
 
 void client_sse_init(client_sse *sse,
-					 bool (*event_cb)(void *payload, const char *event, const char *data, size_t len),
+					 bool (*event_cb)(void *payload, const char *event, const char *data,
+									  size_t len),
 					 void *payload);
 void client_sse_done(client_sse *sse);
 aut_status client_sse_feed(client_sse *sse, const char *data, size_t len);

@@ -12,11 +12,11 @@
 
 #include "standalone/client_priv.h"
 
-#define PAGE 100
-#define PAGES_MAX 10
-#define DIGITS_MIN 8
+#define PAGE          100
+#define PAGES_MAX     10
+#define DIGITS_MIN    8
 #define DEFAULT_COUNT 20
-#define SHORT_ID 13 /* both groups of the time */
+#define SHORT_ID      13 /* both groups of the time */
 
 /* ---- ids ------------------------------------------------------------------------------------------------ */
 
@@ -88,10 +88,11 @@ find_by_beginning(client *c, const char *digits, size_t count, json_t **out, aut
 		json_decref(reply);
 	}
 	if (status == AUT_OK && several)
-		status = aut_fail(err, AUT_EINVAL, "several runs begin with %s; give more digits of the id", digits);
-	else if (status == AUT_OK && found == NULL)
-		status = aut_fail(err, AUT_ENOTFOUND, "no run among the newest %d begins with %s", PAGE * PAGES_MAX,
+		status = aut_fail(err, AUT_EINVAL, "several runs begin with %s; give more digits of the id",
 						  digits);
+	else if (status == AUT_OK && found == NULL)
+		status = aut_fail(err, AUT_ENOTFOUND, "no run among the newest %d begins with %s",
+						  PAGE * PAGES_MAX, digits);
 	else if (status == AUT_OK)
 		*out = json_incref(found);
 	json_decref(found);
@@ -109,7 +110,8 @@ client_find_run(client *c, const char *id, json_t **out, aut_error *err)
 
 	if (count < DIGITS_MIN)
 		return aut_fail(err, AUT_ENOTFOUND,
-						"%.100s is no run: give the id, or at least its first %d digits", id, DIGITS_MIN);
+						"%.100s is no run: give the id, or at least its first %d digits", id,
+						DIGITS_MIN);
 	if (!aut_uuid_parse(id, strlen(id), &uuid))
 		return find_by_beginning(c, digits, count, out, err);
 	path = client_path("/v1/runs/", aut_uuid_format(&uuid, text), "");
@@ -166,20 +168,22 @@ add_run(const client *c, client_table *table, const json_t *run, const char *nam
 	client_table_add(table, CLIENT_PLAIN, client_json_text(run, "automation_name", name));
 	client_table_add(table, client_status_colour(status), status);
 	client_table_add(table, CLIENT_PLAIN, aut_json_string(run, "trigger_source"));
-	client_table_add(table, CLIENT_PLAIN, client_when(c, client_json_time(run, "created_at"), text));
+	client_table_add(table, CLIENT_PLAIN,
+					 client_when(c, client_json_time(run, "created_at"), text));
 	if (started == AUT_TIME_NONE)
 		client_table_add(table, CLIENT_PLAIN, NULL);
 	else
 		client_table_add(
 			table, CLIENT_PLAIN,
-			client_duration((ended != AUT_TIME_NONE ? ended : aut_now_us(c->clock)) - started, text));
+			client_duration((ended != AUT_TIME_NONE ? ended : aut_now_us(c->clock)) - started,
+							text));
 	(void) snprintf(number, sizeof number, "%" JSON_INTEGER_FORMAT, json_integer_value(code));
 	client_table_add(table, CLIENT_PLAIN, json_is_integer(code) ? number : NULL);
-	add_detail(table, client_json_text(
-						  run, "error_detail",
-						  strcmp(status, "RUNNING") == 0 || strcmp(status, "PENDING") == 0
-							  ? aut_json_string(run, "current_phase")
-							  : NULL));
+	add_detail(table,
+			   client_json_text(run, "error_detail",
+								strcmp(status, "RUNNING") == 0 || strcmp(status, "PENDING") == 0
+									? aut_json_string(run, "current_phase")
+									: NULL));
 }
 
 /* The newest `count` runs of one automation (path "/v1/<id>/runs") or of all, as one list. */
@@ -398,8 +402,8 @@ newest_run(client *c, const char *name, json_t **out, aut_error *err)
 						  : aut_fail(err, AUT_ENOMEM, "out of memory");
 	first = json_array_get(json_object_get(reply, "runs"), 0);
 	if (status == AUT_OK && first == NULL)
-		status = aut_fail(err, AUT_ENOTFOUND, "%.200s has not run yet; start it with: automation run",
-						  name);
+		status = aut_fail(err, AUT_ENOTFOUND,
+						  "%.200s has not run yet; start it with: automation run", name);
 	if (status == AUT_OK)
 		*out = json_incref(first);
 	aut_free(path);
@@ -428,7 +432,8 @@ find_logged(client *c, const char *what, json_t **out, aut_error *err)
 				*err = other;
 			return status;
 		}
-		return aut_fail(err, AUT_ENOTFOUND, "there is no run %.60s, and no automation of that name", what);
+		return aut_fail(err, AUT_ENOTFOUND, "there is no run %.60s, and no automation of that name",
+						what);
 	}
 	return newest_run(c, what, out, err);
 }

@@ -10,9 +10,9 @@
 
 #include "standalone/client_priv.h"
 
-#define GAP 2
+#define GAP        2
 #define SHRINK_MIN 8 /* a column is not cut below this */
-#define CELL_MAX 4096
+#define CELL_MAX   4096
 
 const char *
 client_colour_on(client_colour colour)
@@ -45,7 +45,7 @@ client_status_colour(const char *run_status)
 		const char *status;
 		client_colour colour;
 	} colours[] = {
-		{"COMPLETED", CLIENT_GREEN}, {"ACTIVE", CLIENT_GREEN},    {"FAILED", CLIENT_RED},
+		{"COMPLETED", CLIENT_GREEN}, {"ACTIVE", CLIENT_GREEN},     {"FAILED", CLIENT_RED},
 		{"RUNNING", CLIENT_CYAN},    {"CANCELLED", CLIENT_YELLOW}, {"SKIPPED", CLIENT_DIM},
 		{"PENDING", CLIENT_DIM},     {"INACTIVE", CLIENT_DIM},
 	};
@@ -207,8 +207,9 @@ client_table_render(const client_table *table, int width, bool colour, aut_buf *
 	for (size_t i = 0; i + n <= table->cell_count; i += n)
 	{
 		for (size_t col = 0; col < n; col++)
-			put_cell(table->cells[i + col].text, widths[col], table->columns[col].right, col + 1 == n,
-					 colour ? client_colour_on(table->cells[i + col].colour) : "", out);
+			put_cell(table->cells[i + col].text, widths[col], table->columns[col].right,
+					 col + 1 == n, colour ? client_colour_on(table->cells[i + col].colour) : "",
+					 out);
 	}
 	return out->status;
 }
@@ -222,7 +223,8 @@ client_table_print(const client *c, const client_table *table, aut_error *err)
 	aut_buf_init(&out, CLIENT_REPLY_MAX);
 	status = client_table_render(table, c->width, c->out_colour, &out);
 	if (status != AUT_OK)
-		(void) aut_fail(err, status, "the table could not be laid out: %s", aut_status_text(status));
+		(void) aut_fail(err, status, "the table could not be laid out: %s",
+						aut_status_text(status));
 	else
 		status = client_write(out.data, out.len, err);
 	aut_buf_done(&out);

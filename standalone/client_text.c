@@ -14,9 +14,9 @@
 
 #include "standalone/client_priv.h"
 
-#define US_PER_MIN (60 * AUT_US_PER_S)
+#define US_PER_MIN  (60 * AUT_US_PER_S)
 #define US_PER_HOUR (3600 * AUT_US_PER_S)
-#define US_PER_DAY (86400 * AUT_US_PER_S)
+#define US_PER_DAY  (86400 * AUT_US_PER_S)
 
 /* ---- durations and times -------------------------------------------------------------------- */
 
@@ -56,8 +56,8 @@ const char *
 client_relative(int64_t time_us, int64_t now_us, char out[CLIENT_TEXT_MAX])
 {
 	bool future = time_us > now_us;
-	uint64_t distance = future ? (uint64_t) time_us - (uint64_t) now_us
-							   : (uint64_t) now_us - (uint64_t) time_us;
+	uint64_t distance =
+		future ? (uint64_t) time_us - (uint64_t) now_us : (uint64_t) now_us - (uint64_t) time_us;
 	uint64_t seconds = distance / (uint64_t) AUT_US_PER_S;
 	uint64_t value;
 	const char *unit;
@@ -103,7 +103,8 @@ client_absolute(int64_t time_us, bool utc, char out[CLIENT_TEXT_MAX])
 	if (time_us < 0 && time_us % AUT_US_PER_S != 0)
 		seconds--;
 	if ((utc ? gmtime_r(&seconds, &parts) : localtime_r(&seconds, &parts)) == NULL ||
-		strftime(out, CLIENT_TEXT_MAX, utc ? "%Y-%m-%d %H:%M:%SZ" : "%Y-%m-%d %H:%M:%S %z", &parts) == 0)
+		strftime(out, CLIENT_TEXT_MAX, utc ? "%Y-%m-%d %H:%M:%SZ" : "%Y-%m-%d %H:%M:%S %z",
+				 &parts) == 0)
 		(void) snprintf(out, CLIENT_TEXT_MAX, "?");
 	return out;
 }

@@ -63,7 +63,8 @@ report(client *c, const char *path, aut_error *err)
 	reply = json_pack("{s:s, s:s, s:I}", "database", path, "file", c->args->operand, "bytes",
 					  (json_int_t) st.st_size);
 	if (reply == NULL)
-		return aut_fail(err, AUT_EINVAL, "a path is not valid UTF-8; the copy is made all the same");
+		return aut_fail(err, AUT_EINVAL,
+						"a path is not valid UTF-8; the copy is made all the same");
 	status = client_print_json(c, reply, err);
 	json_decref(reply);
 	return status;
@@ -77,7 +78,8 @@ client_cmd_backup(client *c, aut_error *err)
 	aut_status status = AUT_OK;
 
 	if (c->args->url != NULL)
-		return client_usage(c, err, "a backup reads the file on this machine; --url has no use here");
+		return client_usage(c, err,
+							"a backup reads the file on this machine; --url has no use here");
 	status = find_database(c->args, &path, err);
 	if (status == AUT_OK)
 	{

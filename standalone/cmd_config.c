@@ -99,7 +99,8 @@ default_of(const aut_setting_info *info)
 {
 	if (info->kind == 'I')
 		return json_integer(info->default_number);
-	return info->kind == 'B' ? json_boolean(info->default_number != 0) : json_string(info->default_text);
+	return info->kind == 'B' ? json_boolean(info->default_number != 0)
+							 : json_string(info->default_text);
 }
 
 /* One row: name, value, default, origin, from, help. */
@@ -187,7 +188,8 @@ path_origin(const config_args *args, const char *flag, const char *variable)
 {
 	static char text[64];
 	const char *value = getenv(variable);
-	bool counts = value != NULL && (strcmp(variable, "XDG_STATE_HOME") == 0 ? value[0] == '/' : value[0] != '\0');
+	bool counts = value != NULL &&
+				  (strcmp(variable, "XDG_STATE_HOME") == 0 ? value[0] == '/' : value[0] != '\0');
 
 	if (flag_given(args, flag))
 		(void) snprintf(text, sizeof text, "flag %s", flag);
@@ -201,8 +203,10 @@ path_origin(const config_args *args, const char *flag, const char *variable)
 static aut_status
 print_table(const config_args *args, const json_t *all, aut_error *err)
 {
-	static const client_column columns[] = {
-		{"NAME", false, false}, {"VALUE", false, false}, {"DEFAULT", false, false}, {"ORIGIN", false, false}};
+	static const client_column columns[] = {{"NAME", false, false},
+											{"VALUE", false, false},
+											{"DEFAULT", false, false},
+											{"ORIGIN", false, false}};
 	const json_t *rows = json_object_get(all, "settings");
 	client_table table;
 	client c = {.clock = aut_clock_system()};
@@ -293,13 +297,13 @@ const aut_command aut_config_commands[] = {
 	{"config", "show the settings serve would start with",
 	 "Usage: automation config [--show-origin] [--json] [options of serve]\n"
 	 "\n"
-	 "Every setting with its value and its default, as `serve` would read them now from its options\n"
+	 "Every setting with its value and its default, as `serve` would read them now from its "
+	 "options\n"
 	 "and the environment.  Secrets are not shown, only that they are set.  Unknown AUTOMATION_\n"
 	 "variables are named on standard error.  Exit status 2 when serve would refuse to start.\n"
 	 "\n"
 	 "  --show-origin      where each value comes from: flag, environment or default\n"
-	 "  --json             one JSON object\n"
-	 AUT_SERVE_OPTIONS_TEXT,
+	 "  --json             one JSON object\n" AUT_SERVE_OPTIONS_TEXT,
 	 aut_cmd_config},
 	{NULL, NULL, NULL, NULL},
 };

@@ -28,13 +28,13 @@
 #include "standalone/serve_priv.h"
 #include "standalone/sqlite_db.h"
 
-#define DISK_FAIL_MB 32
-#define DISK_WARN_MB 512
-#define YEAR_MIN 2025           /* this program is not older */
-#define TZDATA_YEARS_OLD 2      /* rules change about once a year somewhere */
-#define ASK_TIMEOUT_MS 5000L
-#define FUTURE_S 60
-#define ADVICE_MAX 1024
+#define DISK_FAIL_MB     32
+#define DISK_WARN_MB     512
+#define YEAR_MIN         2025 /* this program is not older */
+#define TZDATA_YEARS_OLD 2    /* rules change about once a year somewhere */
+#define ASK_TIMEOUT_MS   5000L
+#define FUTURE_S         60
+#define ADVICE_MAX       1024
 
 extern char **environ;
 
@@ -108,7 +108,8 @@ say(doctor *d, level how, const char *what, const char *right, const char *fmt, 
 static void
 unknown_setting(void *payload, const char *message)
 {
-	say(payload, LEVEL_WARN, "settings", "the name as in automation config, or unset it", "%s", message);
+	say(payload, LEVEL_WARN, "settings", "the name as in automation config, or unset it", "%s",
+		message);
 }
 
 /* Flags and environment as `serve` would read them; without a usable result some checks have no question. */
@@ -136,7 +137,8 @@ check_settings(doctor *d)
 		status = serve_config_read(&d->config, argc, argv, environ, &err);
 	d->configured = status == AUT_OK;
 	if (!d->configured)
-		say(d, LEVEL_FAIL, "settings", "a value that serve takes; see docs/settings.md", "%s", err.message);
+		say(d, LEVEL_FAIL, "settings", "a value that serve takes; see docs/settings.md", "%s",
+			err.message);
 	else if (d->counts[LEVEL_WARN] == warnings)
 		say(d, LEVEL_OK, "settings", NULL, "serve would start with them");
 	if (d->configured && d->config.embedded && geteuid() == 0)
@@ -156,11 +158,13 @@ check_folder(doctor *d)
 	if (stat(path, &st) != 0 && errno == ENOENT)
 		say(d, LEVEL_OK, "folder", NULL, "%s is not there yet; serve makes it", path);
 	else if (stat(path, &st) != 0)
-		say(d, LEVEL_FAIL, "folder", "a folder that you may enter", "%s: %s", path, strerror(errno));
+		say(d, LEVEL_FAIL, "folder", "a folder that you may enter", "%s: %s", path,
+			strerror(errno));
 	else if (!S_ISDIR(st.st_mode))
 		say(d, LEVEL_FAIL, "folder", "another path with --data", "%s is not a folder", path);
 	else if (access(path, R_OK | W_OK | X_OK) != 0)
-		say(d, LEVEL_FAIL, "folder", "a folder that belongs to you", "%s: you may not write there", path);
+		say(d, LEVEL_FAIL, "folder", "a folder that belongs to you", "%s: you may not write there",
+			path);
 	else if ((st.st_mode & 077) != 0)
 	{
 		(void) snprintf(right, sizeof right, "chmod 700 %s", path);
@@ -187,8 +191,8 @@ check_private(doctor *d, const char *name)
 	{
 		good = false;
 		(void) snprintf(right, sizeof right, "chmod 600 %s", path);
-		say(d, LEVEL_FAIL, "secrets", right, "%s can be read or written by others (mode %04o)", path,
-			(unsigned) st.st_mode & 07777);
+		say(d, LEVEL_FAIL, "secrets", right, "%s can be read or written by others (mode %04o)",
+			path, (unsigned) st.st_mode & 07777);
 	}
 	aut_free(path);
 	return good;
@@ -197,8 +201,8 @@ check_private(doctor *d, const char *name)
 static void
 check_secrets(doctor *d)
 {
-	static const char *const names[] = {"api.key", "agent.json", "automation.db", "automation.db-wal",
-										"serve.json"};
+	static const char *const names[] = {"api.key", "agent.json", "automation.db",
+										"automation.db-wal", "serve.json"};
 	char *path = aut_printf("%s/api.key", d->c->data);
 	aut_error err = AUT_ERROR_INIT;
 	bool good = true;
@@ -209,7 +213,8 @@ check_secrets(doctor *d)
 	for (size_t i = 0; i < sizeof names / sizeof names[0]; i++)
 		good = check_private(d, names[i]) && good;
 	aut_buf_init(&key, 4096);
-	status = path != NULL ? client_read_file(path, 4096, &key, &err) : aut_fail(&err, AUT_ENOMEM, "out of memory");
+	status = path != NULL ? client_read_file(path, 4096, &key, &err)
+						  : aut_fail(&err, AUT_ENOMEM, "out of memory");
 	len = key.data != NULL ? strcspn(key.data, "\r\n") : 0;
 	if (status == AUT_OK && len < 16)
 	{
@@ -267,10 +272,11 @@ ask_daemon(doctor *d)
 			client_duration(aut_mono_us(c->clock) - before, took),
 			d->running ? ", and with it the database" : "");
 	else if (status == AUT_EUNAUTH || status == AUT_EDENIED)
-		say(d, LEVEL_FAIL, "daemon", "the key it was started with, in AUTOMATION_API_KEY or --api-key", "%s",
-			err.message);
+		say(d, LEVEL_FAIL, "daemon",
+			"the key it was started with, in AUTOMATION_API_KEY or --api-key", "%s", err.message);
 	else
-		say(d, LEVEL_FAIL, "daemon", "its log tells why; a restart loses no run", "%s", err.message);
+		say(d, LEVEL_FAIL, "daemon", "its log tells why; a restart loses no run", "%s",
+			err.message);
 	c->exit_code = 0; /* the connecting may have chosen one */
 	json_decref(reply);
 }
@@ -312,12 +318,14 @@ check_database(doctor *d)
 	else if (status == AUT_ENOTFOUND)
 		say(d, LEVEL_OK, "database", NULL, "%s is not there yet; serve makes it", path);
 	else if (status == AUT_EBUSY)
-		say(d, LEVEL_WARN, "database", "one daemon per file", "%s by another daemon than this folder's",
-			err.message);
+		say(d, LEVEL_WARN, "database", "one daemon per file",
+			"%s by another daemon than this folder's", err.message);
 	else if (status == AUT_ECORRUPT)
-		say(d, LEVEL_FAIL, "database", "a backup put in its place (automation help backup)", "%s", err.message);
+		say(d, LEVEL_FAIL, "database", "a backup put in its place (automation help backup)", "%s",
+			err.message);
 	else
-		say(d, LEVEL_FAIL, "database", "a file of this version that you may read", "%s", err.message);
+		say(d, LEVEL_FAIL, "database", "a file of this version that you may read", "%s",
+			err.message);
 }
 
 /* ---- agent and port ----------------------------------------------------------------------------------- */
@@ -335,7 +343,8 @@ static long
 ask_alive(const char *url, const char **out_why)
 {
 	CURL *curl = curl_easy_init();
-	char *whole = aut_printf("%s%salive", url, url[0] != '\0' && url[strlen(url) - 1] == '/' ? "" : "/");
+	char *whole =
+		aut_printf("%s%salive", url, url[0] != '\0' && url[strlen(url) - 1] == '/' ? "" : "/");
 	long code = 0;
 	CURLcode rc = CURLE_OUT_OF_MEMORY;
 
@@ -387,12 +396,14 @@ check_agent(doctor *d)
 	if (code == 200)
 		say(d, LEVEL_OK, "agent", NULL, "%s answers", url);
 	else if (configured[0] != '\0')
-		say(d, LEVEL_FAIL, "agent", "start it, or correct AUTOMATION_AGENT_SERVER_URL", "%s: %s", url, why);
+		say(d, LEVEL_FAIL, "agent", "start it, or correct AUTOMATION_AGENT_SERVER_URL", "%s: %s",
+			url, why);
 	else if (!d->running)
 		say(d, LEVEL_OK, "agent", NULL, "the embedded one starts with the daemon");
 	else if (url != NULL)
-		say(d, LEVEL_FAIL, "agent", "the daemon starts it again by itself within a minute; else see its log",
-			"%s: %s", url, why);
+		say(d, LEVEL_FAIL, "agent",
+			"the daemon starts it again by itself within a minute; else see its log", "%s: %s", url,
+			why);
 	else
 		say(d, LEVEL_WARN, "agent", "serve without --no-agent", "the daemon has none: runs wait");
 	aut_free(own);
@@ -406,7 +417,8 @@ check_port(doctor *d)
 	struct sockaddr_in six_less = {.sin_family = AF_INET, .sin_port = htons((uint16_t) port)};
 	struct sockaddr_in6 six = {.sin6_family = AF_INET6, .sin6_port = htons((uint16_t) port)};
 	bool is_six = inet_pton(AF_INET6, host, &six.sin6_addr) == 1;
-	const struct sockaddr *address = is_six ? (const struct sockaddr *) &six : (const struct sockaddr *) &six_less;
+	const struct sockaddr *address =
+		is_six ? (const struct sockaddr *) &six : (const struct sockaddr *) &six_less;
 	int one = 1;
 	int fd;
 
@@ -416,11 +428,12 @@ check_port(doctor *d)
 	fd = socket(is_six ? AF_INET6 : AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
 	if (fd >= 0)
 		(void) setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof one);
-	if (fd >= 0 && bind(fd, address, is_six ? sizeof six : sizeof six_less) == 0 && listen(fd, 1) == 0)
+	if (fd >= 0 && bind(fd, address, is_six ? sizeof six : sizeof six_less) == 0 &&
+		listen(fd, 1) == 0)
 		say(d, LEVEL_OK, "port", NULL, "%s port %u is free", host, port);
 	else
-		say(d, LEVEL_FAIL, "port", "another one with --port or AUTOMATION_SERVER_PORT", "%s port %u: %s", host,
-			port, strerror(errno));
+		say(d, LEVEL_FAIL, "port", "another one with --port or AUTOMATION_SERVER_PORT",
+			"%s port %u: %s", host, port, strerror(errno));
 	if (fd >= 0)
 		(void) close(fd);
 }
@@ -444,14 +457,16 @@ check_clock(doctor *d)
 			client_absolute(now_us, d->c->args->utc, when));
 	else if (d->configured && stat(d->config.db_path, &st) == 0 &&
 			 (int64_t) st.st_mtime > now_us / AUT_US_PER_S + FUTURE_S)
-		say(d, LEVEL_WARN, "clock", "see whether it was set back", "it says %s, the database is younger",
-			client_absolute(now_us, d->c->args->utc, when));
+		say(d, LEVEL_WARN, "clock", "see whether it was set back",
+			"it says %s, the database is younger", client_absolute(now_us, d->c->args->utc, when));
 	/* asks, sets nothing */
 	else if (adjtimex(&adjustment) == TIME_ERROR && (adjustment.status & STA_UNSYNC) != 0)
 		say(d, LEVEL_WARN, "clock", "a time service (systemd-timesyncd, chrony)",
-			"it says %s, and nothing keeps it right", client_absolute(now_us, d->c->args->utc, when));
+			"it says %s, and nothing keeps it right",
+			client_absolute(now_us, d->c->args->utc, when));
 	else
-		say(d, LEVEL_OK, "clock", NULL, "it says %s", client_absolute(now_us, d->c->args->utc, when));
+		say(d, LEVEL_OK, "clock", NULL, "it says %s",
+			client_absolute(now_us, d->c->args->utc, when));
 }
 
 static const char *
@@ -497,8 +512,8 @@ check_zones(doctor *d)
 	{
 		memcpy(digits, version, 4);
 		if (aut_int_parse(digits, 1990, 9999, &year) && year + TZDATA_YEARS_OLD < now_year)
-			say(d, LEVEL_WARN, "time zones", "a newer tzdata: rules have changed since", "%s has version %s",
-				folder, version);
+			say(d, LEVEL_WARN, "time zones", "a newer tzdata: rules have changed since",
+				"%s has version %s", folder, version);
 		else
 			say(d, LEVEL_OK, "time zones", NULL, "%s has version %s", folder, version);
 	}
@@ -514,17 +529,22 @@ check_room(doctor *d, const char *path, const char *for_what)
 	bool known = false;
 	unsigned long long mb;
 
-	while (at != NULL && !(known = statvfs(at, &fs) == 0) && (slash = strrchr(at, '/')) != NULL && slash != at)
+	while (at != NULL && !(known = statvfs(at, &fs) == 0) && (slash = strrchr(at, '/')) != NULL &&
+		   slash != at)
 		*slash = '\0';
 	if (known)
 	{
 		mb = (unsigned long long) fs.f_bavail * fs.f_frsize / (1024 * 1024);
 		if (fs.f_files > 0 && fs.f_favail == 0)
-			say(d, LEVEL_FAIL, "disk", "fewer files there", "%s takes no more files (%s)", at, for_what);
-		else
-			say(d, mb < DISK_FAIL_MB ? LEVEL_FAIL : mb < DISK_WARN_MB ? LEVEL_WARN : LEVEL_OK, "disk",
-				mb < DISK_WARN_MB ? "room for output and uploads" : NULL, "%llu MiB free in %s (%s)", mb, at,
+			say(d, LEVEL_FAIL, "disk", "fewer files there", "%s takes no more files (%s)", at,
 				for_what);
+		else
+			say(d,
+				mb < DISK_FAIL_MB   ? LEVEL_FAIL
+				: mb < DISK_WARN_MB ? LEVEL_WARN
+									: LEVEL_OK,
+				"disk", mb < DISK_WARN_MB ? "room for output and uploads" : NULL,
+				"%llu MiB free in %s (%s)", mb, at, for_what);
 	}
 	else
 		say(d, LEVEL_WARN, "disk", "a path that can be looked at", "%s: %s", path, strerror(errno));
@@ -556,7 +576,8 @@ aut_status
 client_cmd_doctor(client *c, aut_error *err)
 {
 	doctor d = {.c = c, .findings = json_array()};
-	bool elsewhere = c->args->url != NULL || (c->args->data == NULL && variable("AUTOMATION_URL") != NULL);
+	bool elsewhere =
+		c->args->url != NULL || (c->args->data == NULL && variable("AUTOMATION_URL") != NULL);
 	aut_status status = d.findings != NULL ? AUT_OK : aut_fail(err, AUT_ENOMEM, "out of memory");
 
 	if (status == AUT_OK && !elsewhere)
@@ -572,8 +593,8 @@ client_cmd_doctor(client *c, aut_error *err)
 	else if (d.status != AUT_OK)
 		status = aut_fail(err, d.status, "cannot write the findings");
 	else
-		(void) fprintf(stderr, "%d ok, %d to look at, %d failed\n", d.counts[LEVEL_OK], d.counts[LEVEL_WARN],
-					   d.counts[LEVEL_FAIL]);
+		(void) fprintf(stderr, "%d ok, %d to look at, %d failed\n", d.counts[LEVEL_OK],
+					   d.counts[LEVEL_WARN], d.counts[LEVEL_FAIL]);
 	if (status == AUT_OK && d.counts[LEVEL_FAIL] > 0)
 		c->exit_code = AUT_COMMAND_FAILED;
 out:

@@ -104,8 +104,8 @@ aut_cmd_help(int argc, char **argv)
 {
 	if (argc > 2)
 	{
-		fprintf(stderr, "automation help: one command is enough, but %.60s and %.60s are given\n", argv[1],
-				argv[2]);
+		fprintf(stderr, "automation help: one command is enough, but %.60s and %.60s are given\n",
+				argv[1], argv[2]);
 		return AUT_COMMAND_USAGE;
 	}
 	if (argc == 2 && strcmp(argv[1], "--man") == 0)

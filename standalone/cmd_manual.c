@@ -20,7 +20,7 @@
 
 typedef struct option
 {
-	char letter; /* or 0 */
+	char letter;          /* or 0 */
 	char name[WORD_MAX];  /* "--schedule" */
 	char value[WORD_MAX]; /* "EXPR", empty for a flag */
 	const char *text;     /* the first line of what is said of it */
@@ -244,17 +244,22 @@ aut_manual_page(FILE *out)
 {
 	const aut_command *command;
 
-	(void) fprintf(out, ".\\\" made by automation help \\-\\-man\n.TH AUTOMATION 1 \"\" \"automation %s\" "
-						"\"User Commands\"\n",
-				   AUT_VERSION);
-	(void) fputs(".SH NAME\nautomation \\- run scripts on a schedule or on demand, and keep what they said\n"
-				 ".SH SYNOPSIS\n\\fBautomation\\fR \\fICOMMAND\\fR [\\fIoptions\\fR]\n"
-				 ".SH DESCRIPTION\n"
-				 "\\fBautomation serve\\fR is a daemon with a SQLite file, an HTTP API on loopback and an agent\n"
-				 "that executes runs as the user who started it.  Most other commands are clients of that API.\n"
-				 "Results go to standard output, remarks and complaints to standard error.\n"
-				 ".SH COMMANDS\n",
-				 out);
+	(void) fprintf(
+		out,
+		".\\\" made by automation help \\-\\-man\n.TH AUTOMATION 1 \"\" \"automation %s\" "
+		"\"User Commands\"\n",
+		AUT_VERSION);
+	(void) fputs(
+		".SH NAME\nautomation \\- run scripts on a schedule or on demand, and keep what they said\n"
+		".SH SYNOPSIS\n\\fBautomation\\fR \\fICOMMAND\\fR [\\fIoptions\\fR]\n"
+		".SH DESCRIPTION\n"
+		"\\fBautomation serve\\fR is a daemon with a SQLite file, an HTTP API on loopback and an "
+		"agent\n"
+		"that executes runs as the user who started it.  Most other commands are clients of that "
+		"API.\n"
+		"Results go to standard output, remarks and complaints to standard error.\n"
+		".SH COMMANDS\n",
+		out);
 	for (size_t i = 0; (command = aut_command_at(i)) != NULL; i++)
 		put_roff_command(out, command);
 	(void) fputs(".SH EXIT STATUS\n"
@@ -273,7 +278,8 @@ aut_manual_page(FILE *out)
 	put_roff_settings(out);
 	(void) fputs(".SH FILES\n"
 				 ".TP\n\\fI~/.local/state/automation\\fR\n"
-				 "state folder: automation.db, api.key (the key for the API), serve.json (where the daemon is),\n"
+				 "state folder: automation.db, api.key (the key for the API), serve.json (where "
+				 "the daemon is),\n"
 				 "agent.json and agent.log of the embedded agent\n",
 				 out);
 	return AUT_COMMAND_OK;
@@ -348,9 +354,11 @@ put_bash_command(FILE *out, const aut_command *command)
 			(void) fprintf(out, "-%c | ", o.letter);
 		(void) fprintf(out, "%s) ", o.name);
 		if (kind == VALUE_FILE)
-			(void) fputs("compopt -o filenames; COMPREPLY=($(compgen -f -- \"$cur\")); return ;;\n", out);
+			(void) fputs("compopt -o filenames; COMPREPLY=($(compgen -f -- \"$cur\")); return ;;\n",
+						 out);
 		else if (kind == VALUE_FOLDER)
-			(void) fputs("compopt -o filenames; COMPREPLY=($(compgen -d -- \"$cur\")); return ;;\n", out);
+			(void) fputs("compopt -o filenames; COMPREPLY=($(compgen -d -- \"$cur\")); return ;;\n",
+						 out);
 		else if (kind == VALUE_WORDS)
 			(void) fprintf(out, "COMPREPLY=($(compgen -W '%s' -- \"$cur\")); return ;;\n", words);
 		else
@@ -463,18 +471,20 @@ complete_zsh(FILE *out)
 	const char *at;
 	option o;
 
-	(void) fputs("#compdef automation\n# zsh completion of automation, made by: automation completion zsh\n"
-				 "_automation() {\n\tlocal -a commands=(\n",
-				 out);
+	(void) fputs(
+		"#compdef automation\n# zsh completion of automation, made by: automation completion zsh\n"
+		"_automation() {\n\tlocal -a commands=(\n",
+		out);
 	for (size_t i = 0; (command = aut_command_at(i)) != NULL; i++)
 	{
 		(void) fprintf(out, "\t\t'%s:", command->name);
 		put_quoted(out, command->summary, strlen(command->summary), ":\\");
 		(void) fputs("'\n", out);
 	}
-	(void) fputs("\t)\n\tif (( CURRENT == 2 )); then\n\t\t_describe command commands\n\t\treturn\n\tfi\n"
-				 "\tlocal command=$words[2]\n\tshift words\n\t(( CURRENT-- ))\n\tcase $command in\n",
-				 out);
+	(void) fputs(
+		"\t)\n\tif (( CURRENT == 2 )); then\n\t\t_describe command commands\n\t\treturn\n\tfi\n"
+		"\tlocal command=$words[2]\n\tshift words\n\t(( CURRENT-- ))\n\tcase $command in\n",
+		out);
 	for (size_t i = 0; (command = aut_command_at(i)) != NULL; i++)
 	{
 		(void) fprintf(out, "\t%s)\n\t\t_arguments", command->name);
@@ -490,7 +500,8 @@ complete_zsh(FILE *out)
 			(void) fputs(")'", out);
 		}
 		else
-			(void) fputs(takes_file(command) ? " \\\n\t\t\t'1:file:_files'" : " \\\n\t\t\t'*: :'", out);
+			(void) fputs(takes_file(command) ? " \\\n\t\t\t'1:file:_files'" : " \\\n\t\t\t'*: :'",
+						 out);
 		(void) fputs("\n\t\t;;\n", out);
 	}
 	(void) fputs("\tesac\n}\n_automation \"$@\"\n", out);
@@ -502,7 +513,8 @@ put_fish_option(FILE *out, const char *name, const option *o)
 	const char *words;
 	value_kind kind = kind_of(o, &words);
 
-	(void) fprintf(out, "complete -c automation -n '__fish_seen_subcommand_from %s' -l %s", name, o->name + 2);
+	(void) fprintf(out, "complete -c automation -n '__fish_seen_subcommand_from %s' -l %s", name,
+				   o->name + 2);
 	if (o->letter != 0)
 		(void) fprintf(out, " -s %c", o->letter);
 	if (kind == VALUE_FILE || kind == VALUE_FOLDER)
@@ -514,7 +526,8 @@ put_fish_option(FILE *out, const char *name, const option *o)
 	(void) fputs(" -d '", out);
 	/* fish knows \' and \\ inside single quotes */
 	for (size_t i = 0; i < o->text_len; i++)
-		(void) fprintf(out, "%s%c", o->text[i] == '\'' || o->text[i] == '\\' ? "\\" : "", o->text[i]);
+		(void) fprintf(out, "%s%c", o->text[i] == '\'' || o->text[i] == '\\' ? "\\" : "",
+					   o->text[i]);
 	(void) fputs("'\n", out);
 }
 
@@ -530,8 +543,8 @@ complete_fish(FILE *out)
 				 out);
 	for (size_t i = 0; (command = aut_command_at(i)) != NULL; i++)
 	{
-		(void) fprintf(out, "complete -c automation -n __fish_use_subcommand -a %s -d \"%s\"\n", command->name,
-					   command->summary);
+		(void) fprintf(out, "complete -c automation -n __fish_use_subcommand -a %s -d \"%s\"\n",
+					   command->name, command->summary);
 		at = command->usage;
 		while (next_option(&at, &o))
 			put_fish_option(out, command->name, &o);
@@ -539,7 +552,9 @@ complete_fish(FILE *out)
 			(void) fprintf(out, "complete -c automation -n '__fish_seen_subcommand_from %s' -F\n",
 						   command->name);
 	}
-	(void) fprintf(out, "complete -c automation -n '__fish_seen_subcommand_from completion' -a '%s'\n", shells);
+	(void) fprintf(out,
+				   "complete -c automation -n '__fish_seen_subcommand_from completion' -a '%s'\n",
+				   shells);
 	(void) fputs("complete -c automation -n '__fish_seen_subcommand_from help' -a '", out);
 	put_command_names(out);
 	(void) fputs("'\n", out);
@@ -562,7 +577,8 @@ aut_cmd_completion(int argc, char **argv)
 		return AUT_COMMAND_OK;
 	}
 	if (argc == 2)
-		(void) fprintf(stderr, "automation completion: %.60s: bash, zsh or fish is needed\n", argv[1]);
+		(void) fprintf(stderr, "automation completion: %.60s: bash, zsh or fish is needed\n",
+					   argv[1]);
 	else
 		(void) fprintf(stderr, "automation completion: say for which shell: bash, zsh or fish\n");
 	return AUT_COMMAND_USAGE;

@@ -15,14 +15,15 @@
 #include "standalone/serve.h"
 
 static const aut_command own_commands[] = {
-	{"serve", "run the engine, the HTTP API and the embedded agent", aut_serve_usage, aut_cmd_serve},
+	{"serve", "run the engine, the HTTP API and the embedded agent", aut_serve_usage,
+	 aut_cmd_serve},
 	{"agent", "run the agent alone", aut_agent_usage, aut_cmd_agent},
 	{NULL, NULL, NULL, NULL},
 };
 
-static const aut_command *const tables[] = {own_commands, aut_client_commands, aut_config_commands,
-											aut_schedule_commands, aut_manual_commands,
-											aut_help_commands};
+static const aut_command *const tables[] = {own_commands,        aut_client_commands,
+											aut_config_commands, aut_schedule_commands,
+											aut_manual_commands, aut_help_commands};
 
 const aut_command *
 aut_command_at(size_t index)

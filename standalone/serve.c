@@ -47,8 +47,8 @@ typedef struct server
 	aut_engine *engine;
 	aut_signal *signals[SIGNAL_COUNT];
 	aut_timer *idle_timer, *stop_timer, *watchdog_timer;
-	int64_t watchdog_ms; /* 0: nobody waits for a sign of life */
-	int64_t begun_us;    /* monotonic: when the process began to start */
+	int64_t watchdog_ms;   /* 0: nobody waits for a sign of life */
+	int64_t begun_us;      /* monotonic: when the process began to start */
 	uint64_t idle_commits; /* the turn's count when tidying was last planned */
 	bool idle_armed;
 	bool stopping, told;

@@ -315,7 +315,8 @@ serve_notify_take(int64_t *out_watchdog_ms)
 	if (name != NULL && (name[0] == '/' || name[0] == '@') && strlen(name) < sizeof notify_socket)
 		memcpy(notify_socket, name, strlen(name) + 1);
 	/* twice within the limit, as its manual advises; nothing when another process is meant */
-	if (notify_socket[0] != '\0' && limit != NULL && aut_int_parse(limit, 1, INT64_MAX, &limit_us) &&
+	if (notify_socket[0] != '\0' && limit != NULL &&
+		aut_int_parse(limit, 1, INT64_MAX, &limit_us) &&
 		(pid == NULL || (aut_int_parse(pid, 1, INT64_MAX, &meant) && meant == getpid())))
 		*out_watchdog_ms = limit_us / 2 / AUT_US_PER_MS > 0 ? limit_us / 2 / AUT_US_PER_MS : 1;
 	(void) unsetenv("NOTIFY_SOCKET");

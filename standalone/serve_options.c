@@ -18,9 +18,7 @@ const char aut_serve_usage[] =
 	"Usage: automation serve [options]\n"
 	"\n"
 	"Run the engine and its HTTP API on this machine until SIGTERM or SIGINT.\n"
-	"\n"
-	AUT_SERVE_OPTIONS_TEXT
-	"\n"
+	"\n" AUT_SERVE_OPTIONS_TEXT "\n"
 	"The key for the API is in DIR/api.key unless AUTOMATION_LOCAL_API_KEY is set.\n";
 
 static void

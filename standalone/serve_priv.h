@@ -15,18 +15,19 @@
 /* ---- options --------------------------------------------------------------------------------- */
 
 /* For the help of every command that takes them. */
-#define AUT_SERVE_OPTIONS_TEXT \
-	"  --data DIR         state folder (default $XDG_STATE_HOME/automation, else\n" \
-	"                     ~/.local/state/automation)\n" \
-	"  --host ADDRESS     address to listen on (AUTOMATION_HOST, default 127.0.0.1); others than\n" \
-	"                     loopback only with AUTOMATION_LOCAL_API_KEY set\n" \
-	"  --port PORT        port to listen on (AUTOMATION_SERVER_PORT, default 8000; 0: any free " \
-	"one)\n" \
-	"  --db PATH          database file (AUTOMATION_DB_URL=sqlite:///PATH, default\n" \
-	"                     DIR/automation.db)\n" \
-	"  --agent-url URL    agent server for all runs (AUTOMATION_AGENT_SERVER_URL, default: an\n" \
-	"                     embedded one)\n" \
-	"  --no-agent         start no agent: runs wait\n" \
+#define AUT_SERVE_OPTIONS_TEXT                                                                     \
+	"  --data DIR         state folder (default $XDG_STATE_HOME/automation, else\n"                \
+	"                     ~/.local/state/automation)\n"                                            \
+	"  --host ADDRESS     address to listen on (AUTOMATION_HOST, default 127.0.0.1); others "      \
+	"than\n"                                                                                       \
+	"                     loopback only with AUTOMATION_LOCAL_API_KEY set\n"                       \
+	"  --port PORT        port to listen on (AUTOMATION_SERVER_PORT, default 8000; 0: any free "   \
+	"one)\n"                                                                                       \
+	"  --db PATH          database file (AUTOMATION_DB_URL=sqlite:///PATH, default\n"              \
+	"                     DIR/automation.db)\n"                                                    \
+	"  --agent-url URL    agent server for all runs (AUTOMATION_AGENT_SERVER_URL, default: an\n"   \
+	"                     embedded one)\n"                                                         \
+	"  --no-agent         start no agent: runs wait\n"                                             \
 	"  --log-level LEVEL  error, warning, info or debug (AUTOMATION_LOG_LEVEL, default info)\n"
 
 typedef struct serve_config

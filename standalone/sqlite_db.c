@@ -22,7 +22,7 @@
 #define CACHE_SIZE 512 /* a power of two, far above the number of statements */
 #define CACHE_FILL 384
 /* Checkpoint when idle from this many WAL pages on, and at a commit when nobody was ever idle. */
-#define CHECKPOINT_IDLE_PAGES 256
+#define CHECKPOINT_IDLE_PAGES   256
 #define CHECKPOINT_FORCED_PAGES 8192
 
 typedef struct prepared
@@ -215,7 +215,8 @@ read_cell(sqlite3_stmt *stmt, int column, aut_rows *rows, aut_value *cell, aut_e
 			return aut_rows_put(rows, cell, data, len, err);
 		case 'u':
 			data = sqlite3_column_blob(stmt, column);
-			if (sqlite3_column_bytes(stmt, column) != (int) sizeof(cell->uuid.bytes) || data == NULL)
+			if (sqlite3_column_bytes(stmt, column) != (int) sizeof(cell->uuid.bytes) ||
+				data == NULL)
 				return aut_fail(err, AUT_ECORRUPT, "column %d is not an id", column + 1);
 			memcpy(cell->uuid.bytes, data, sizeof(cell->uuid.bytes));
 			break;
@@ -476,15 +477,18 @@ prepare_control(sqlite_db *db, aut_error *err)
 		sqlite3_stmt **stmt;
 		const char *sql;
 	} all[] = {
-		{&db->begin, "BEGIN IMMEDIATE"},          {&db->commit, "COMMIT"},
-		{&db->rollback, "ROLLBACK"},              {&db->savepoint, "SAVEPOINT unit"},
-		{&db->release, "RELEASE SAVEPOINT unit"}, {&db->rollback_to, "ROLLBACK TO SAVEPOINT unit"},
+		{&db->begin, "BEGIN IMMEDIATE"},
+		{&db->commit, "COMMIT"},
+		{&db->rollback, "ROLLBACK"},
+		{&db->savepoint, "SAVEPOINT unit"},
+		{&db->release, "RELEASE SAVEPOINT unit"},
+		{&db->rollback_to, "ROLLBACK TO SAVEPOINT unit"},
 	};
 
 	for (size_t i = 0; i < sizeof(all) / sizeof(all[0]); i++)
 	{
-		int rc = sqlite3_prepare_v3(db->handle, all[i].sql, -1, SQLITE_PREPARE_PERSISTENT, all[i].stmt,
-									NULL);
+		int rc = sqlite3_prepare_v3(db->handle, all[i].sql, -1, SQLITE_PREPARE_PERSISTENT,
+									all[i].stmt, NULL);
 
 		if (rc != SQLITE_OK)
 			return aut__sqlite_error(db->handle, rc, err);

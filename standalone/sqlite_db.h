@@ -24,9 +24,9 @@ typedef struct aut_sqlite_options
 	int busy_timeout_ms; /* how long to wait for a lock another process (a backup) holds */
 } aut_sqlite_options;
 
-#define AUT_SQLITE_OPTIONS_INIT                                                                      \
-	{                                                                                                \
-		true, AUT_SQLITE_FULL, 2000                                                                  \
+#define AUT_SQLITE_OPTIONS_INIT                                                                    \
+	{                                                                                              \
+		true, AUT_SQLITE_FULL, 2000                                                                \
 	}
 
 /*

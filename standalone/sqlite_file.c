@@ -22,10 +22,10 @@
 
 #include "standalone/sqlite_internal.h"
 
-#define HEADER_SIZE 100
-#define JOURNAL_LIMIT "67108864" /* bytes a WAL file keeps after a checkpoint */
+#define HEADER_SIZE      100
+#define JOURNAL_LIMIT    "67108864" /* bytes a WAL file keeps after a checkpoint */
 #define FULL_DISK_SAY_US (60 * AUT_US_PER_S)
-#define VALUE_BYTES_MAX (256 * 1024 * 1024)
+#define VALUE_BYTES_MAX  (256 * 1024 * 1024)
 
 /* ---- errors -------------------------------------------------------------------------------- */
 
@@ -210,7 +210,8 @@ static aut_status
 open_handle(const char *path, int flags, int busy_timeout_ms, sqlite3 **out, aut_error *err)
 {
 	sqlite3 *handle = NULL;
-	int rc = sqlite3_open_v2(path, &handle, flags | SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_EXRESCODE, NULL);
+	int rc =
+		sqlite3_open_v2(path, &handle, flags | SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_EXRESCODE, NULL);
 	aut_status status;
 
 	if (rc != SQLITE_OK)
@@ -299,11 +300,11 @@ aut__sqlite_connect(const char *path, const aut_sqlite_options *options, sqlite3
 		return status;
 	status = query_is(handle, "PRAGMA journal_mode = WAL", "wal", err);
 	if (status == AUT_OK)
-		status = aut__sqlite_exec(handle,
-								  options->durability == AUT_SQLITE_FULL
-									  ? "PRAGMA synchronous = FULL"
-									  : "PRAGMA synchronous = NORMAL",
-								  err);
+		status =
+			aut__sqlite_exec(handle,
+							 options->durability == AUT_SQLITE_FULL ? "PRAGMA synchronous = FULL"
+																	: "PRAGMA synchronous = NORMAL",
+							 err);
 	/* Checkpoints are the driver's: when idle, not in the middle of a busy turn. */
 	if (status == AUT_OK)
 		status = aut__sqlite_exec(handle,
@@ -367,7 +368,8 @@ has_alembic_version(const char *path)
 
 	if (open_to_read(path, true, &handle, NULL) == AUT_OK)
 	{
-		if (query_number(handle, "SELECT count(*) FROM sqlite_schema WHERE name = 'alembic_version'",
+		if (query_number(handle,
+						 "SELECT count(*) FROM sqlite_schema WHERE name = 'alembic_version'",
 						 &count, NULL) != AUT_OK)
 			count = 0;
 		sqlite3_close(handle);
@@ -383,10 +385,11 @@ check_header(const char *path, const uint8_t *header, size_t len, aut_error *err
 	if (big_endian(header + 68) == STORE_APPLICATION_ID)
 		return AUT_OK;
 	if (has_alembic_version(path))
-		return aut_fail(err, AUT_EUNSUPPORTED,
-						"%s was made by the reference implementation (it has a table alembic_version); "
-						"it is left as it is: give another path",
-						path);
+		return aut_fail(
+			err, AUT_EUNSUPPORTED,
+			"%s was made by the reference implementation (it has a table alembic_version); "
+			"it is left as it is: give another path",
+			path);
 	return aut_fail(err, AUT_EINVAL,
 					"%s is a database of another program; it is left as it is: give another path",
 					path);
@@ -437,9 +440,10 @@ fill_new(const char *path, aut_error *err)
 
 	if (status != AUT_OK)
 		return status;
-	settings = aut_printf("PRAGMA synchronous = FULL; PRAGMA journal_mode = DELETE; BEGIN IMMEDIATE;"
-						  "PRAGMA application_id = %d; PRAGMA user_version = %d",
-						  STORE_APPLICATION_ID, AUT_STORE_VERSION);
+	settings =
+		aut_printf("PRAGMA synchronous = FULL; PRAGMA journal_mode = DELETE; BEGIN IMMEDIATE;"
+				   "PRAGMA application_id = %d; PRAGMA user_version = %d",
+				   STORE_APPLICATION_ID, AUT_STORE_VERSION);
 	if (settings == NULL)
 		status = aut_fail(err, AUT_ENOMEM, "out of memory");
 	if (status == AUT_OK)
@@ -464,7 +468,8 @@ make_store(const char *path, aut_error *err)
 		status = aut_fail(err, AUT_ENOMEM, "out of memory");
 	/* What an earlier crash left; the lock makes it nobody's.  An old journal would be rolled back
 	 * into the new file. */
-	else if ((unlink(new_path) != 0 && errno != ENOENT) || (unlink(journal) != 0 && errno != ENOENT))
+	else if ((unlink(new_path) != 0 && errno != ENOENT) ||
+			 (unlink(journal) != 0 && errno != ENOENT))
 		status = aut_fail_errno(err, AUT_EIO, errno, "cannot remove %s", new_path);
 	else
 		status = create_private(new_path, err);
@@ -610,8 +615,9 @@ keep_away(const char *path, int *out_fd, aut_error *err)
 		status = aut_fail_errno(err, AUT_EIO, errno, "cannot read %s", lock_path);
 	else if (fd >= 0 && flock(fd, LOCK_SH | LOCK_NB) != 0)
 	{
-		status = errno == EWOULDBLOCK ? aut_fail(err, AUT_EBUSY, "%s is in use", path)
-									  : aut_fail_errno(err, AUT_EIO, errno, "cannot lock %s", lock_path);
+		status = errno == EWOULDBLOCK
+					 ? aut_fail(err, AUT_EBUSY, "%s is in use", path)
+					 : aut_fail_errno(err, AUT_EIO, errno, "cannot lock %s", lock_path);
 		close(fd);
 	}
 	else

@@ -27,7 +27,8 @@ static const char head[] =
 	".s{color:#777;margin-left:.5rem}.x{background:var(--soft);border-radius:4px;padding:0 .4rem;"
 	"font-size:.8em;margin-left:.5rem}"
 	"table{border-collapse:collapse;width:100%}td,th{text-align:left;vertical-align:top;"
-	"padding:.2rem .75rem .2rem 0;border-bottom:1px solid var(--line)}h3{font-size:1em;margin:1rem 0 0}"
+	"padding:.2rem .75rem .2rem 0;border-bottom:1px solid var(--line)}h3{font-size:1em;margin:1rem "
+	"0 0}"
 	"</style></head><body>\n<h1>automation: HTTP API</h1>\n";
 
 /* Text into HTML, also within quotes. */
@@ -38,11 +39,21 @@ put_text(aut_buf *out, const char *text)
 	{
 		switch (*text)
 		{
-			case '&': aut_buf_puts(out, "&amp;"); break;
-			case '<': aut_buf_puts(out, "&lt;"); break;
-			case '>': aut_buf_puts(out, "&gt;"); break;
-			case '"': aut_buf_puts(out, "&quot;"); break;
-			default: aut_buf_putc(out, *text); break;
+			case '&':
+				aut_buf_puts(out, "&amp;");
+				break;
+			case '<':
+				aut_buf_puts(out, "&lt;");
+				break;
+			case '>':
+				aut_buf_puts(out, "&gt;");
+				break;
+			case '"':
+				aut_buf_puts(out, "&quot;");
+				break;
+			default:
+				aut_buf_putc(out, *text);
+				break;
 		}
 	}
 }
@@ -158,9 +169,9 @@ put_parameters(aut_buf *out, const json_t *parameters)
 	if (json_array_size(parameters) == 0)
 		return;
 	aut_buf_puts(out, "<h3>Parameters</h3><table>\n");
-	json_array_foreach(parameters, index, one) put_row(
-		out, aut_json_string(one, "name"), json_is_true(json_object_get(one, "required")), one,
-		json_object_get(one, "schema"));
+	json_array_foreach(parameters, index, one)
+		put_row(out, aut_json_string(one, "name"), json_is_true(json_object_get(one, "required")),
+				one, json_object_get(one, "schema"));
 	aut_buf_puts(out, "</table>\n");
 }
 
@@ -255,7 +266,8 @@ put_shapes(aut_buf *out, json_t *schemas)
 	const char *name, *member;
 	json_t *schema, *property;
 
-	aut_buf_puts(out, "<h2>Shapes</h2>\n<p><b>*</b> always there, or required in what is sent.</p>\n");
+	aut_buf_puts(out,
+				 "<h2>Shapes</h2>\n<p><b>*</b> always there, or required in what is sent.</p>\n");
 	json_object_foreach(schemas, name, schema)
 	{
 		put_tagged(out, "<details open id=\"", name, "\"><summary>");
@@ -286,12 +298,13 @@ aut__api_docs_answer(aut_api_request *request)
 			   aut_json_string(json_object_get(document, "info"), "version"), ", served by ");
 	put_tagged(&page, "automation ",
 			   aut_json_string(json_object_get(document, "info"), "x-engine-version"), ". ");
-	aut_buf_puts(&page,
-				 "The same for machines: <a href=\"openapi.json\">openapi.json</a>. What is marked "
-				 "as an addition is not of the contract.</p>\n"
-				 "<p>Send your key as <code>Authorization: Bearer KEY</code> or "
-				 "<code>X-Session-API-Key: KEY</code>. Permissions: V may view; A may manage, or made "
-				 "the automation; E made it; O owns it.</p>\n");
+	aut_buf_puts(
+		&page,
+		"The same for machines: <a href=\"openapi.json\">openapi.json</a>. What is marked "
+		"as an addition is not of the contract.</p>\n"
+		"<p>Send your key as <code>Authorization: Bearer KEY</code> or "
+		"<code>X-Session-API-Key: KEY</code>. Permissions: V may view; A may manage, or made "
+		"the automation; E made it; O owns it.</p>\n");
 	put_paths(&page, json_object_get(document, "paths"));
 	put_shapes(&page, json_object_get(json_object_get(document, "components"), "schemas"));
 	aut_buf_puts(&page, "</body></html>\n");

@@ -42,8 +42,7 @@ with(const char *key, json_t *take_value)
 }
 
 /* One member more; takes both. */
-static json_t *
-and(json_t *take_object, const char *key, json_t *take_value)
+static json_t * and (json_t * take_object, const char *key, json_t *take_value)
 {
 	if (aut_json_set(take_object, key, take_value))
 		return take_object;
@@ -303,10 +302,10 @@ static json_t *
 append_query(json_t *list, const aut_api_member *members)
 {
 	for (; members != NULL && members->name != NULL; members++)
-		list =
-			append(list, parameter(members->name, strlen(members->name), "query",
-								   (members->flags & AUT_MEMBER_REQUIRED) != 0,
-								   (members->flags & AUT_MEMBER_ADDITION) != 0, member_json(members)));
+		list = append(list,
+					  parameter(members->name, strlen(members->name), "query",
+								(members->flags & AUT_MEMBER_REQUIRED) != 0,
+								(members->flags & AUT_MEMBER_ADDITION) != 0, member_json(members)));
 	return list;
 }
 
@@ -428,7 +427,8 @@ has_error(const aut_api_route *route, int code)
 	if (code == 400 || code == 403 || code == 500) /* the guard; us */
 		return true;
 	if (code == 401 || code == 503)
-		return key || (about->errors != NULL && strstr(about->errors, "503") != NULL && code == 503);
+		return key ||
+			   (about->errors != NULL && strstr(about->errors, "503") != NULL && code == 503);
 	if (code == 413 && body)
 		return true;
 	if (code == 422)

@@ -10,7 +10,7 @@
 
 #include "core/backend/agent_internal.h"
 
-#define REPLY_MAX (4 * 1048576) /* an event carries up to 1 Mi characters of each stream */
+#define REPLY_MAX       (4 * 1048576) /* an event carries up to 1 Mi characters of each stream */
 #define CALL_TIMEOUT_MS 60000
 #define COMMAND_GRACE_S 30
 
@@ -29,8 +29,7 @@ aut_agent_new(aut_loop *loop, aut_http_client *http, const aut_place *place, con
 	agent->http = http;
 	agent->segment = 0;
 	agent->probing = -1;
-	aut_status status =
-		aut_attempt_paths_init(&agent->paths, run_id, attempt, place, err);
+	aut_status status = aut_attempt_paths_init(&agent->paths, run_id, attempt, place, err);
 	if (status == AUT_OK)
 		status = aut_timer_new(loop, poll_command, agent, &agent->timer, err);
 	if (status == AUT_OK)
@@ -122,8 +121,8 @@ aut__agent_answer_reply(aut_agent *agent, const char *what, const aut_http_reply
 	{
 		aut_error_context(&error, "%s", what);
 		bool transient = aut_status_may_retry(reply->status);
-		aut__agent_answer_error(agent, transient ? AUT_AGENT_TRANSIENT : AUT_AGENT_PERMANENT, &error,
-								-1);
+		aut__agent_answer_error(agent, transient ? AUT_AGENT_TRANSIENT : AUT_AGENT_PERMANENT,
+								&error, -1);
 		return;
 	}
 	json_t *root = NULL;
@@ -131,29 +130,30 @@ aut__agent_answer_reply(aut_agent *agent, const char *what, const aut_http_reply
 		root = NULL;
 	const char *detail = root != NULL ? reply_detail(root) : NULL;
 	bool transient = reply->code == 408 || reply->code == 429 || reply->code >= 500;
-	aut_fail(&error, transient ? AUT_EUNAVAILABLE : AUT_EPROTO, "%s: the agent server answered %d%s%.200s",
-			 what, reply->code, detail != NULL ? ": " : "", detail != NULL ? detail : "");
+	aut_fail(&error, transient ? AUT_EUNAVAILABLE : AUT_EPROTO,
+			 "%s: the agent server answered %d%s%.200s", what, reply->code,
+			 detail != NULL ? ": " : "", detail != NULL ? detail : "");
 	error.http_status = reply->code;
 	json_decref(root);
 	aut__agent_answer_error(agent,
-							transient			   ? AUT_AGENT_TRANSIENT
+							transient            ? AUT_AGENT_TRANSIENT
 							: reply->code == 404 ? AUT_AGENT_GONE
-												   : AUT_AGENT_PERMANENT,
+												 : AUT_AGENT_PERMANENT,
 							&error, reply->retry_after_s);
 }
 
 void
 aut__agent_answer_unsent(aut_agent *agent, aut_status status, const aut_error *error)
 {
-	aut__agent_answer_error(agent,
-							status == AUT_ENOMEM ? AUT_AGENT_TRANSIENT : AUT_AGENT_PERMANENT, error,
-							-1);
+	aut__agent_answer_error(agent, status == AUT_ENOMEM ? AUT_AGENT_TRANSIENT : AUT_AGENT_PERMANENT,
+							error, -1);
 }
 
 /* ---- sending ------------------------------------------------------------------------------- */
 
 static aut_status
-send_request(aut_agent *agent, aut_http_request *request, const char *path_and_query, aut_error *err)
+send_request(aut_agent *agent, aut_http_request *request, const char *path_and_query,
+			 aut_error *err)
 {
 	char *url = aut_printf("%s%s", agent->url, path_and_query);
 	if (url == NULL)
@@ -239,8 +239,8 @@ uploaded(void *payload, const aut_http_reply *reply)
 }
 
 aut_status
-aut_agent_upload(aut_agent *agent, const char *path, const void *lent_data, size_t len, aut_agent_cb cb,
-				 void *payload, aut_error *err)
+aut_agent_upload(aut_agent *agent, const char *path, const void *lent_data, size_t len,
+				 aut_agent_cb cb, void *payload, aut_error *err)
 {
 	aut_status status = aut__agent_begin(agent, cb, payload, err);
 	if (status != AUT_OK)
@@ -330,13 +330,13 @@ started(void *payload, const aut_http_reply *reply)
 }
 
 aut_status
-aut_agent_start(aut_agent *agent, const char *command, int64_t timeout_s, aut_agent_cb cb, void *payload,
-				aut_error *err)
+aut_agent_start(aut_agent *agent, const char *command, int64_t timeout_s, aut_agent_cb cb,
+				void *payload, aut_error *err)
 {
 	aut_status status = aut__agent_begin(agent, cb, payload, err);
 	if (status == AUT_OK)
-		aut__agent_post_json(agent, "/api/bash/start_bash_command", command_body(command, timeout_s),
-							 CALL_TIMEOUT_MS, started);
+		aut__agent_post_json(agent, "/api/bash/start_bash_command",
+							 command_body(command, timeout_s), CALL_TIMEOUT_MS, started);
 	return status;
 }
 
@@ -358,8 +358,9 @@ fetch_ended(aut_agent *agent, int exit_code, const char *errors)
 	if (exit_code == 63)
 		aut_fail(&error, AUT_ELIMIT, "download of the tarball: it is larger than allowed");
 	else
-		aut_fail(&error, gone ? AUT_ENOTFOUND : AUT_ENET, "download of the tarball: curl ended with %d%s%.200s",
-				 exit_code, errors != NULL ? ": " : "", errors != NULL ? errors : "");
+		aut_fail(&error, gone ? AUT_ENOTFOUND : AUT_ENET,
+				 "download of the tarball: curl ended with %d%s%.200s", exit_code,
+				 errors != NULL ? ": " : "", errors != NULL ? errors : "");
 	aut__agent_answer_error(agent, gone ? AUT_AGENT_GONE : AUT_AGENT_PERMANENT, &error, -1);
 }
 
@@ -428,16 +429,17 @@ fetch_started(void *payload, const aut_http_reply *reply)
 }
 
 aut_status
-aut_agent_fetch(aut_agent *agent, const char *url, int64_t max_bytes, int64_t timeout_s, aut_agent_cb cb,
-				void *payload, aut_error *err)
+aut_agent_fetch(aut_agent *agent, const char *url, int64_t max_bytes, int64_t timeout_s,
+				aut_agent_cb cb, void *payload, aut_error *err)
 {
 	aut_status status = aut__agent_begin(agent, cb, payload, err);
 	if (status != AUT_OK)
 		return status;
 	aut_buf command;
 	aut_buf_init(&command, 16384);
-	aut_buf_printf(&command, "curl -fsSL --proto '=http,https' --proto-redir '=http,https' "
-							 "--max-filesize %lld --max-time %lld -o ",
+	aut_buf_printf(&command,
+				   "curl -fsSL --proto '=http,https' --proto-redir '=http,https' "
+				   "--max-filesize %lld --max-time %lld -o ",
 				   (long long) max_bytes, (long long) timeout_s);
 	aut_shell_quote(&command, agent->paths.tarball, strlen(agent->paths.tarball));
 	aut_buf_puts(&command, " -- ");
@@ -447,8 +449,8 @@ aut_agent_fetch(aut_agent *agent, const char *url, int64_t max_bytes, int64_t ti
 		agent->poll_wait_ms = 100;
 		agent->command_deadline_ms = (timeout_s + COMMAND_GRACE_S + 5) * 1000;
 		aut__agent_post_json(agent, "/api/bash/start_bash_command",
-							 command_body(command.data, timeout_s + COMMAND_GRACE_S), CALL_TIMEOUT_MS,
-							 fetch_started);
+							 command_body(command.data, timeout_s + COMMAND_GRACE_S),
+							 CALL_TIMEOUT_MS, fetch_started);
 	}
 	else
 	{
@@ -519,7 +521,8 @@ send_group_script(aut_agent *agent)
 	aut_buf_init(&script, 16384);
 	if (put_group_script(agent, &script) == AUT_OK)
 		aut__agent_post_json(agent, "/api/bash/execute_bash_command",
-							 command_body(script.data, COMMAND_GRACE_S), CALL_TIMEOUT_MS, command_sent);
+							 command_body(script.data, COMMAND_GRACE_S), CALL_TIMEOUT_MS,
+							 command_sent);
 	else
 		aut__agent_answer_unsent(agent, script.status, &(aut_error){.code = script.status});
 	aut_buf_done(&script);
@@ -539,7 +542,8 @@ stopped(void *payload, const aut_http_reply *reply)
 }
 
 aut_status
-aut_agent_stop(aut_agent *agent, const char *command_id, aut_agent_cb cb, void *payload, aut_error *err)
+aut_agent_stop(aut_agent *agent, const char *command_id, aut_agent_cb cb, void *payload,
+			   aut_error *err)
 {
 	aut_status status = aut__agent_begin(agent, cb, payload, err);
 	if (status != AUT_OK)
@@ -589,7 +593,8 @@ aut_agent_cleanup(aut_agent *agent, bool keep_work, aut_agent_cb cb, void *paylo
 	aut_buf_putc(&script, '\n');
 	if (script.status == AUT_OK)
 		aut__agent_post_json(agent, "/api/bash/start_bash_command",
-							 command_body(script.data, COMMAND_GRACE_S), CALL_TIMEOUT_MS, command_sent);
+							 command_body(script.data, COMMAND_GRACE_S), CALL_TIMEOUT_MS,
+							 command_sent);
 	else
 	{
 		status = aut_fail(err, script.status, "clean-up: %s", aut_status_text(script.status));

@@ -21,7 +21,7 @@ struct aut_agent
 	aut_agent_cb cb;
 	void *payload;
 	aut_http_call *call;
-	aut_timer *timer;  /* paces polls of a synchronous command */
+	aut_timer *timer; /* paces polls of a synchronous command */
 	bool keep_work;
 
 	/* a command of ours that is waited for (fetch) */
@@ -32,15 +32,15 @@ struct aut_agent
 	/* look */
 	char *look_command_id;
 	bool with_event;
-	bool event_ended;           /* the event said so; the exit file is asked once more */
-	bool no_downloads;          /* this server has no download route */
-	aut_agent_answer event;     /* its code, while the exit file is asked again */
-	json_t *event_json;         /* owns the texts of event */
+	bool event_ended;       /* the event said so; the exit file is asked once more */
+	bool no_downloads;      /* this server has no download route */
+	aut_agent_answer event; /* its code, while the exit file is asked again */
+	json_t *event_json;     /* owns the texts of event */
 
 	/* output */
-	int64_t from;               /* asked for */
-	int64_t segment;            /* offset at which the segment being read begins; -1: ask `cur` */
-	int64_t probing;            /* the next segment that may exist; -1: none asked */
+	int64_t from;    /* asked for */
+	int64_t segment; /* offset at which the segment being read begins; -1: ask `cur` */
+	int64_t probing; /* the next segment that may exist; -1: none asked */
 	bool asked_cur;
 };
 

@@ -12,7 +12,7 @@
 #include "core/backend/agent_internal.h"
 
 #define SEGMENT_FULL 1048576 /* a segment of at least this size may be followed by another */
-#define READ_MAX 1048576
+#define READ_MAX     1048576
 
 /* How an agent server says that it could not start a command; a time limit has the same code -1. */
 static const char NEVER_RAN[] = "Error executing command:";
@@ -135,17 +135,18 @@ got_event(void *payload, const aut_http_reply *reply)
 	}
 	json_decref(agent->event_json);
 	agent->event_json = root;
-	agent->event = (aut_agent_answer){.result = AUT_AGENT_DONE,
-									  .retry_after_s = -1,
-									  .elapsed_s = -1,
-									  .ended = true,
-									  .has_exit_code = true,
-									  .exit_code = exit_code,
-									  .from_event = true,
-									  .never_ran = exit_code == -1 && err_text != NULL &&
-												   strncmp(err_text, NEVER_RAN, sizeof NEVER_RAN - 1) == 0,
-									  .stdout_tail = out_text,
-									  .stderr_tail = err_text};
+	agent->event =
+		(aut_agent_answer){.result = AUT_AGENT_DONE,
+						   .retry_after_s = -1,
+						   .elapsed_s = -1,
+						   .ended = true,
+						   .has_exit_code = true,
+						   .exit_code = exit_code,
+						   .from_event = true,
+						   .never_ran = exit_code == -1 && err_text != NULL &&
+										strncmp(err_text, NEVER_RAN, sizeof NEVER_RAN - 1) == 0,
+						   .stdout_tail = out_text,
+						   .stderr_tail = err_text};
 	/* The exit file appears before the event: it may have been missed by a hair. */
 	if (!agent->no_downloads && !agent->event_ended)
 	{
@@ -226,8 +227,8 @@ got_exit_file(void *payload, const aut_http_reply *reply)
 }
 
 aut_status
-aut_agent_look(aut_agent *agent, const char *command_id, bool with_event, aut_agent_cb cb, void *payload,
-			   aut_error *err)
+aut_agent_look(aut_agent *agent, const char *command_id, bool with_event, aut_agent_cb cb,
+			   void *payload, aut_error *err)
 {
 	aut_status status = aut__agent_begin(agent, cb, payload, err);
 	if (status != AUT_OK)
@@ -449,7 +450,8 @@ got_alive(void *payload, const aut_http_reply *reply)
 	else
 	{
 		aut_error error = AUT_ERROR_INIT;
-		aut_fail(&error, AUT_EPROTO, "verification: the agent server could not tell whether the run goes on");
+		aut_fail(&error, AUT_EPROTO,
+				 "verification: the agent server could not tell whether the run goes on");
 		aut__agent_answer_error(agent, AUT_AGENT_PERMANENT, &error, -1);
 	}
 }
@@ -466,17 +468,17 @@ aut_agent_alive(aut_agent *agent, aut_agent_cb cb, void *payload, aut_error *err
 	aut_shell_quote(&script, agent->paths.state, strlen(agent->paths.state));
 	aut_buf_puts(&script, "\n");
 	aut__agent_find_group(&script);
-	aut_buf_puts(&script,
-				 "a=gone\n"
-				 /* A dead process that nobody has buried still answers to signal 0. */
-				 "if [ -n \"$p\" ] && kill -s 0 -- \"-$p\" 2>/dev/null; then\n"
-				 "  for f in /proc/[0-9]*/stat; do\n"
-				 "    read -r x <\"$f\" || continue; set -- ${x##*) }\n"
-				 "    [ \"$3\" != \"$p\" ] || [ \"$1\" = Z ] || { a=alive; break; }\n"
-				 "  done 2>/dev/null\n"
-				 "fi\necho $a\n");
+	aut_buf_puts(&script, "a=gone\n"
+						  /* A dead process that nobody has buried still answers to signal 0. */
+						  "if [ -n \"$p\" ] && kill -s 0 -- \"-$p\" 2>/dev/null; then\n"
+						  "  for f in /proc/[0-9]*/stat; do\n"
+						  "    read -r x <\"$f\" || continue; set -- ${x##*) }\n"
+						  "    [ \"$3\" != \"$p\" ] || [ \"$1\" = Z ] || { a=alive; break; }\n"
+						  "  done 2>/dev/null\n"
+						  "fi\necho $a\n");
 	json_t *body = json_object();
-	if (script.status != AUT_OK || body == NULL || !aut_json_set(body, "command", json_string(script.data)) ||
+	if (script.status != AUT_OK || body == NULL ||
+		!aut_json_set(body, "command", json_string(script.data)) ||
 		!aut_json_set(body, "timeout", json_integer(20)))
 	{
 		json_decref(body);

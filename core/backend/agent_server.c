@@ -86,7 +86,8 @@ answer_all(void *payload)
 }
 
 static aut_status
-acquire(aut_backend *backend, const aut_run_task *task, aut_place_cb cb, void *payload, aut_error *err)
+acquire(aut_backend *backend, const aut_run_task *task, aut_place_cb cb, void *payload,
+		aut_error *err)
 {
 	agent_server *self = (agent_server *) backend;
 	(void) task;
@@ -154,7 +155,8 @@ agent_server_free(aut_backend *backend)
 	aut_free(self);
 }
 
-static const aut_backend_ops OPS = {1, "agent-server", acquire, forget, release, ready, agent_server_free};
+static const aut_backend_ops OPS = {1,       "agent-server", acquire,          forget,
+									release, ready,          agent_server_free};
 
 /* Copy without trailing slashes. */
 static char *

@@ -26,9 +26,8 @@
 
 #include "automation/backend.h"
 
-static aut_status
-path_init(char *out, size_t size, aut_error *err, const char *what, const char *fmt, ...)
-	__attribute__((format(printf, 5, 6)));
+static aut_status path_init(char *out, size_t size, aut_error *err, const char *what,
+							const char *fmt, ...) __attribute__((format(printf, 5, 6)));
 
 static aut_status
 path_init(char *out, size_t size, aut_error *err, const char *what, const char *fmt, ...)
@@ -77,17 +76,20 @@ static const char PROLOGUE[] =
 	"_d=@D\n"
 	"mkdir -m 700 \"$_d\" 2>/dev/null || { [ -d \"$_d\" ] && exit @F; exit @S; }\n"
 	"read -r _x 2>/dev/null </proc/$$/stat; set -- $_x\n"
-	"{ echo \"$$ ${22:-0}\" >\"$_d/pgid\" && mkfifo -m 600 \"$_d/pipe\"; } || { rm -rf \"$_d\"; exit @S; }\n"
+	"{ echo \"$$ ${22:-0}\" >\"$_d/pgid\" && mkfifo -m 600 \"$_d/pipe\"; } || { rm -rf \"$_d\"; "
+	"exit @S; }\n"
 	"set --; _t=$(date +%s) _s=- _o='' _b=0 _n=0\n"
 	"trap '_s=TERM' TERM; trap '_s=INT' INT; trap '_s=HUP' HUP\n"
 	/* The pump.  dd writes what it reads at once; it is called anew every 16 reads so that the size can
 	 * be looked at.  No growth means end of file, or a full disk: then the rest is thrown away, so that
 	 * the program goes on. */
 	"( trap '' HUP INT TERM; exec <\"$_d/pipe\" >/dev/null 2>&1\n"
-	"  while dd bs=65536 count=16 >>\"$_d/out.$_b\"; _m=$(wc -c <\"$_d/out.$_b\"); [ \"$_m\" -gt \"$_n\" ]; do\n"
+	"  while dd bs=65536 count=16 >>\"$_d/out.$_b\"; _m=$(wc -c <\"$_d/out.$_b\"); [ \"$_m\" -gt "
+	"\"$_n\" ]; do\n"
 	"    _n=$((_m)); [ \"$_n\" -ge 1048576 ] || continue\n"
 	"    [ -z \"$_o\" ] || rm -f \"$_d/out.$_o\"\n"
-	"    _o=$_b _b=$((_b + _n)) _n=0; : >\"$_d/out.$_b\"; echo \"$_o $_b\" >\"$_d/cur.t\"; mv \"$_d/cur.t\" \"$_d/cur\"\n"
+	"    _o=$_b _b=$((_b + _n)) _n=0; : >\"$_d/out.$_b\"; echo \"$_o $_b\" >\"$_d/cur.t\"; mv "
+	"\"$_d/cur.t\" \"$_d/cur\"\n"
 	"  done; cat; : >\"$_d/drained\" ) &\n"
 	"exec 3>\"$_d/pipe\"\n"
 	/* The shell of the chain outlives a signal to the group, so that what the program makes of it (and
@@ -97,7 +99,8 @@ static const char PROLOGUE[] =
 static const char EPILOGUE[] =
 	"\n)\n"
 	"_c=$?; exec 3>&-\n"
-	"for _w in .01 .02 .03 .1 .1 .1 .2 .5 .5 .5 1 1 1; do [ -e \"$_d/drained\" ] && break; sleep $_w; done\n"
+	"for _w in .01 .02 .03 .1 .1 .1 .2 .5 .5 .5 1 1 1; do [ -e \"$_d/drained\" ] && break; sleep "
+	"$_w; done\n"
 	"echo \"$_c $_s $(($(date +%s) - _t))\" >\"$_d/exit.t\" && mv \"$_d/exit.t\" \"$_d/exit\"\n"
 	"exit $_c\n";
 
@@ -123,7 +126,8 @@ put_quoted(aut_buf *out, const char *before, const char *text)
 }
 
 aut_status
-aut_command_text(const aut_attempt_paths *paths, const char *entrypoint, aut_buf *out, aut_error *err)
+aut_command_text(const aut_attempt_paths *paths, const char *entrypoint, aut_buf *out,
+				 aut_error *err)
 {
 	put_prologue(out, paths->state);
 	put_quoted(out, "set +x; trap 'rm -f '", paths->env);
@@ -161,16 +165,18 @@ aut_status
 aut_env_line(aut_buf *out, const char *name, const char *value, aut_error *err)
 {
 	if (!is_identifier(name))
-		return aut_fail(err, AUT_EINVAL,
-						"\"%s\" cannot be the name of an environment variable: letters, digits and _, "
-						"not starting with a digit",
-						name);
+		return aut_fail(
+			err, AUT_EINVAL,
+			"\"%s\" cannot be the name of an environment variable: letters, digits and _, "
+			"not starting with a digit",
+			name);
 	aut_buf_puts(out, "export ");
 	aut_buf_puts(out, name);
 	aut_buf_putc(out, '=');
 	aut_shell_quote(out, value, strlen(value));
 	aut_buf_putc(out, '\n');
 	if (out->status != AUT_OK)
-		return aut_fail(err, out->status, "environment of the run: %s", aut_status_text(out->status));
+		return aut_fail(err, out->status, "environment of the run: %s",
+						aut_status_text(out->status));
 	return AUT_OK;
 }

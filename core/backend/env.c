@@ -38,8 +38,7 @@ put_uuid(env_writer *env, const char *name, const aut_uuid *uuid)
 	put(env, name, aut_uuid_format(uuid, text));
 }
 
-static void
-put_format(env_writer *env, const char *name, const char *fmt, ...)
+static void put_format(env_writer *env, const char *name, const char *fmt, ...)
 	__attribute__((format(printf, 3, 4)));
 
 static void
@@ -72,11 +71,13 @@ put_observability(env_writer *env, const aut_run_task *task, const char *source)
 	}
 	if (meta == NULL)
 		meta = json_object();
-	bool good = meta != NULL && aut_json_set(meta, "automation.id", aut_json_uuid(&task->run.automation_id)) &&
-				aut_json_set(meta, "automation.name", aut_json_text_or_null(task->automation_name)) &&
-				aut_json_set(meta, "automation.run_id", aut_json_uuid(&task->run.id)) &&
-				aut_json_set(meta, "automation.trigger", aut_json_text_or_null(task->trigger_type)) &&
-				aut_json_set(meta, "automation.run_trigger", aut_json_text_or_null(source));
+	bool good =
+		meta != NULL &&
+		aut_json_set(meta, "automation.id", aut_json_uuid(&task->run.automation_id)) &&
+		aut_json_set(meta, "automation.name", aut_json_text_or_null(task->automation_name)) &&
+		aut_json_set(meta, "automation.run_id", aut_json_uuid(&task->run.id)) &&
+		aut_json_set(meta, "automation.trigger", aut_json_text_or_null(task->trigger_type)) &&
+		aut_json_set(meta, "automation.run_trigger", aut_json_text_or_null(source));
 	char *text = good ? aut_json_text(meta, NULL) : NULL;
 	json_decref(meta);
 	if (text == NULL)
@@ -87,14 +88,15 @@ put_observability(env_writer *env, const aut_run_task *task, const char *source)
 	put(env, "OPENHANDS_OBSERVABILITY_METADATA", text);
 	aut_free(text);
 	put_format(env, "OPENHANDS_OBSERVABILITY_TAGS",
-			   "automation,automation.trigger:%s,automation.run_trigger:%s", task->trigger_type, source);
+			   "automation,automation.trigger:%s,automation.run_trigger:%s", task->trigger_type,
+			   source);
 	put(env, "OPENHANDS_OBSERVABILITY_SPAN_NAME", "automation.conversation");
 }
 
 aut_status
 aut_env_text(const aut_run_task *task, const aut_place *place, const aut_attempt_paths *paths,
-			 const aut_settings *settings, const char *api_url, const char *event_payload, aut_buf *out,
-			 aut_error *err)
+			 const aut_settings *settings, const char *api_url, const char *event_payload,
+			 aut_buf *out, aut_error *err)
 {
 	env_writer env = {out, AUT_OK, err};
 	const char *source =

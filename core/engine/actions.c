@@ -188,10 +188,11 @@ load(aut_job *job)
 	else if (!internal_upload_id(path, &id))
 	{
 		aut_error error = AUT_ERROR_INIT;
-		aut_fail(&error, AUT_EUNSUPPORTED,
-				 "tarball_path \"%.100s\" cannot be fetched: oh-internal://uploads/<id>, http:// and "
-				 "https:// can",
-				 path);
+		aut_fail(
+			&error, AUT_EUNSUPPORTED,
+			"tarball_path \"%.100s\" cannot be fetched: oh-internal://uploads/<id>, http:// and "
+			"https:// can",
+			path);
 		aut__job_event(job, AUT_EVENT_FAIL, &error);
 	}
 	else if (job->blob != NULL || (job->blob = aut__blob_find(job->engine, &id)) != NULL)
@@ -218,8 +219,8 @@ upload(aut_job *job)
 	aut_error err = AUT_ERROR_INIT;
 	size_t len = 0;
 	const void *data = aut__blob_data(job->blob, &len);
-	aut_status status = aut_agent_upload(job->agent, aut_agent_paths(job->agent)->tarball, data, len,
-										 answered, job, &err);
+	aut_status status = aut_agent_upload(job->agent, aut_agent_paths(job->agent)->tarball, data,
+										 len, answered, job, &err);
 	if (status != AUT_OK)
 		not_begun(job, status, &err);
 }
@@ -289,17 +290,17 @@ record_run(aut_unit *unit, aut_db *db, aut_error *err)
 {
 	aut_job *job = aut__job_of_unit(unit);
 	job->won = false;
-	return aut_store_run_started(db, &job->task.run.id, job->engine->options.worker, job->command_id,
-								 job->place.sandbox_id, job->deadline_us, "Starting automation",
-								 &job->won, err);
+	return aut_store_run_started(db, &job->task.run.id, job->engine->options.worker,
+								 job->command_id, job->place.sandbox_id, job->deadline_us,
+								 "Starting automation", &job->won, err);
 }
 
 static void
 record(aut_job *job)
 {
 	const aut_settings *s = job->engine->options.settings;
-	job->deadline_us = aut__engine_now(job->engine) +
-					   (job->time_limit_s + s->run_timeout_margin) * AUT_US_PER_S;
+	job->deadline_us =
+		aut__engine_now(job->engine) + (job->time_limit_s + s->run_timeout_margin) * AUT_US_PER_S;
 	aut__job_unit(job, record_run, db_done);
 }
 
@@ -358,10 +359,11 @@ give_lost_verdict(aut_job *job)
 {
 	aut_error err = AUT_ERROR_INIT;
 	if (!job->verdict.given &&
-		aut__verdict_timed_out(job,
-							   "nothing of the run is left on the agent and it left no exit code (it was "
-							   "killed, or the agent's machine was restarted)",
-							   "environment_unavailable", &err) != AUT_OK)
+		aut__verdict_timed_out(
+			job,
+			"nothing of the run is left on the agent and it left no exit code (it was "
+			"killed, or the agent's machine was restarted)",
+			"environment_unavailable", &err) != AUT_OK)
 	{
 		aut__job_event(job, AUT_EVENT_RETRY, &err);
 		return;
@@ -473,9 +475,9 @@ defer(aut_job *job)
 	const aut_settings *s = engine->options.settings;
 	aut_error err = AUT_ERROR_INIT;
 	int64_t now = aut__engine_now(engine), mono = aut__engine_mono(engine);
-	int64_t cap = job->task.run.started_at +
-				  (s->sandbox_ready_timeout + job->time_limit_s + s->run_timeout_hard_grace) *
-					  AUT_US_PER_S;
+	int64_t cap =
+		job->task.run.started_at +
+		(s->sandbox_ready_timeout + job->time_limit_s + s->run_timeout_hard_grace) * AUT_US_PER_S;
 	bool trouble = job->event_error.code != AUT_OK;
 	if (now >= cap && !job->over)
 	{
@@ -483,8 +485,8 @@ defer(aut_job *job)
 		snprintf(text, sizeof text, "%.400s",
 				 trouble ? job->event_error.message
 						 : "the run goes on past the last deadline it can be given");
-		if (aut__verdict_timed_out(job, text, trouble ? "environment_unavailable" : "timeout", &err) ==
-			AUT_OK)
+		if (aut__verdict_timed_out(job, text, trouble ? "environment_unavailable" : "timeout",
+								   &err) == AUT_OK)
 			aut__job_event(job, AUT_EVENT_EXPIRED, NULL);
 		else
 			aut__job_event(job, AUT_EVENT_RETRY, &err);
@@ -628,13 +630,15 @@ finish_run(aut_unit *unit, aut_db *db, aut_error *err)
 					   .cleanup_at = now + AUT_CLEANUP_AGAIN_US};
 	job->won = false;
 	aut_status status = aut_store_run_finish(db, &end, &job->won, err);
-	if (status != AUT_OK || !job->won || end.status != AUT_RUN_FAILED || job->tries >= HEALTH_TRIES_MAX)
+	if (status != AUT_OK || !job->won || end.status != AUT_RUN_FAILED ||
+		job->tries >= HEALTH_TRIES_MAX)
 		return status;
 	const aut_uuid *automation_id = &job->task.run.automation_id;
 	if (job->verdict.broken)
-		return aut_service_disable_broken(db, automation_id, &end.id, end.error_detail, end.status_detail,
-										  now, err);
-	return aut_service_health_check(db, job->engine->options.settings, automation_id, &end.id, now, err);
+		return aut_service_disable_broken(db, automation_id, &end.id, end.error_detail,
+										  end.status_detail, now, err);
+	return aut_service_health_check(db, job->engine->options.settings, automation_id, &end.id, now,
+									err);
 }
 
 static void
@@ -739,8 +743,8 @@ hand(aut_job *job)
 		return;
 	}
 	/* It keeps its time limit itself; this is the deadline of one that does not. */
-	job->deadline_us = aut__engine_now(job->engine) +
-					   (job->time_limit_s + s->run_timeout_margin) * AUT_US_PER_S;
+	job->deadline_us =
+		aut__engine_now(job->engine) + (job->time_limit_s + s->run_timeout_margin) * AUT_US_PER_S;
 	job->engine->stats.starts++;
 	aut__job_event(job, AUT_EVENT_DONE, NULL);
 }
@@ -755,13 +759,13 @@ watch(aut_job *job)
 	else if (!local->alive(local, &job->task))
 		/* It has written its end before; if not, this is the end. */
 		fail_event(job, AUT_EVENT_LOST, AUT_EINTERNAL,
-				   "its process ended without telling how (it was killed, could not connect, or the server "
+				   "its process ended without telling how (it was killed, could not connect, or "
+				   "the server "
 				   "was restarted); what it had committed before that stays");
 	else if (aut__engine_now(job->engine) < job->deadline_us)
-		aut__job_wait(job,
-					  aut__engine_mono(job->engine) + AUT_LOCAL_LOOK_MS * AUT_US_PER_MS);
-	else if (aut__verdict_timed_out(job, "the run did not end at its time limit", "timeout", &err) ==
-			 AUT_OK)
+		aut__job_wait(job, aut__engine_mono(job->engine) + AUT_LOCAL_LOOK_MS * AUT_US_PER_MS);
+	else if (aut__verdict_timed_out(job, "the run did not end at its time limit", "timeout",
+									&err) == AUT_OK)
 		aut__job_event(job, AUT_EVENT_EXPIRED, NULL);
 	else
 		aut__job_event(job, AUT_EVENT_DUE, &err);

@@ -47,7 +47,8 @@ readable(uv_poll_t *poll, int status, int events)
 }
 
 aut_status
-aut_alarm_new(aut_loop *loop, void (*cb)(void *payload), void *payload, aut_alarm **out, aut_error *err)
+aut_alarm_new(aut_loop *loop, void (*cb)(void *payload), void *payload, aut_alarm **out,
+			  aut_error *err)
 {
 	aut_alarm *alarm = aut_calloc(1, sizeof *alarm);
 	if (alarm == NULL)

@@ -91,7 +91,7 @@ typedef struct claim_unit
 	int64_t limit;
 	size_t claimed;
 	bool inline_only; /* only what the host itself executes: no agent is ready */
-	size_t skipped; /* of them, and not among the tasks: their ids are the first ones */
+	size_t skipped;   /* of them, and not among the tasks: their ids are the first ones */
 	int64_t next_ready_at;
 } claim_unit;
 
@@ -121,7 +121,8 @@ skip_blocked(claim_unit *claim, aut_db *db, int64_t now, aut_error *err)
 			list->items[kept++] = list->items[i];
 			continue;
 		}
-		status = aut_service_run_skip_blocked(db, &list->items[i], claim->engine->options.worker, now, err);
+		status = aut_service_run_skip_blocked(db, &list->items[i], claim->engine->options.worker,
+											  now, err);
 		list->ids[claim->skipped++] = list->items[i].run.id;
 		aut_run_task_done(&list->items[i]);
 	}
@@ -155,8 +156,8 @@ claim_run(aut_unit *unit, aut_db *db, aut_error *err)
 										err);
 	}
 	if (status == AUT_OK && claim->claimed < (size_t) claim->limit)
-		status = (claim->inline_only ? aut_store_run_next_ready_inline : aut_store_run_next_ready)(
-			db, &claim->next_ready_at, err);
+		status = (claim->inline_only ? aut_store_run_next_ready_inline
+									 : aut_store_run_next_ready)(db, &claim->next_ready_at, err);
 	return status;
 }
 
@@ -287,7 +288,8 @@ typedef struct cleanup_unit
 static aut_status
 cleanup_run(aut_unit *unit, aut_db *db, aut_error *err)
 {
-	cleanup_unit *cleanup = (cleanup_unit *) (void *) ((char *) unit - offsetof(cleanup_unit, unit));
+	cleanup_unit *cleanup =
+		(cleanup_unit *) (void *) ((char *) unit - offsetof(cleanup_unit, unit));
 	aut_engine *engine = cleanup->engine;
 	int64_t now = aut__engine_now(engine);
 	tasks_clear(&cleanup->tasks);
@@ -296,11 +298,13 @@ cleanup_run(aut_unit *unit, aut_db *db, aut_error *err)
 		status = aut_store_run_cleanup_due(db, engine->options.worker, now, AUT_CLEANUP_BATCH,
 										   cleanup->tasks.ids, &cleanup->found, err);
 	for (size_t i = 0; status == AUT_OK && i < cleanup->found; i++)
-		status = aut_store_run_cleanup_set(db, &cleanup->tasks.ids[i], now + AUT_CLEANUP_AGAIN_US, err);
+		status =
+			aut_store_run_cleanup_set(db, &cleanup->tasks.ids[i], now + AUT_CLEANUP_AGAIN_US, err);
 	if (status == AUT_OK)
 		status = tasks_load(&cleanup->tasks, db, cleanup->found, err);
 	if (status == AUT_OK)
-		status = aut_store_run_next_cleanup(db, engine->options.worker, &cleanup->next_cleanup_at, err);
+		status =
+			aut_store_run_next_cleanup(db, engine->options.worker, &cleanup->next_cleanup_at, err);
 	return status;
 }
 
@@ -326,7 +330,8 @@ mark_over(aut_job *job, const aut_run *run)
 static void
 cleanup_done(aut_unit *unit, aut_status status, const aut_error *err)
 {
-	cleanup_unit *cleanup = (cleanup_unit *) (void *) ((char *) unit - offsetof(cleanup_unit, unit));
+	cleanup_unit *cleanup =
+		(cleanup_unit *) (void *) ((char *) unit - offsetof(cleanup_unit, unit));
 	aut_engine *engine = cleanup->engine;
 	engine->units_in_flight--;
 	engine->cleanup_busy = false;
@@ -475,8 +480,8 @@ aut__dispatcher_step(aut_engine *engine)
 		engine->agents_missed = false;
 		engine->want_claim = true;
 	}
-	bool claim = (engine->want_claim || is_due(engine->next_ready_at, now)) && !engine->claim_busy &&
-				 aut__dispatcher_has_room(engine);
+	bool claim = (engine->want_claim || is_due(engine->next_ready_at, now)) &&
+				 !engine->claim_busy && aut__dispatcher_has_room(engine);
 	bool holding = engine->jobs > 0 || claim;
 	if (holding && !engine->lease_busy &&
 		engine->lease_until - now < s->lease_seconds * AUT_US_PER_S / 2)

@@ -57,10 +57,10 @@ arm_timers(aut_engine *engine)
 	int64_t due = aut__jobs_next_due(engine);
 	/* A delayed run matters only while there is room for it: room that comes wakes the dispatcher. */
 	int64_t ready = aut__dispatcher_has_room(engine) ? engine->next_ready_at : AUT_TIME_NONE;
-	int64_t lease = engine->jobs > 0
-						? engine->lease_until -
-							  engine->options.settings->lease_seconds * AUT_US_PER_S / 2
-						: AUT_TIME_NONE;
+	int64_t lease =
+		engine->jobs > 0
+			? engine->lease_until - engine->options.settings->lease_seconds * AUT_US_PER_S / 2
+			: AUT_TIME_NONE;
 	int64_t walls[] = {ready, engine->next_cleanup_at, lease};
 	bool trouble = engine->retry_at_mono_us > mono;
 	for (size_t i = 0; !engine->stopping && i < sizeof walls / sizeof walls[0]; i++)
@@ -76,7 +76,8 @@ arm_timers(aut_engine *engine)
 		due = engine->janitor_due_mono_us;
 	if (trouble && engine->retry_at_mono_us < due)
 		due = engine->retry_at_mono_us;
-	aut_alarm_set(engine->alarm, trouble || engine->stopping ? AUT_TIME_NONE : engine->next_fire_at);
+	aut_alarm_set(engine->alarm,
+				  trouble || engine->stopping ? AUT_TIME_NONE : engine->next_fire_at);
 	if (due == AUT_TIME_MAX)
 		aut_timer_stop(engine->timer);
 	else

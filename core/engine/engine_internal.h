@@ -21,20 +21,22 @@
 #include "core/engine/alarm.h"
 #include "core/engine/machine.h"
 
-#define AUT_FIRE_BATCH 500
-#define AUT_HELD_BATCH 500
-#define AUT_CLEANUP_BATCH 200
+#define AUT_FIRE_BATCH          500
+#define AUT_HELD_BATCH          500
+#define AUT_CLEANUP_BATCH       200
 #define AUT_LOOKS_IN_FLIGHT_MAX 64
-#define AUT_PREPARE_TRIES_MAX 4    /* three repeats, 0.5, 2 and 5 s apart: an agent may restart meanwhile */
+#define AUT_PREPARE_TRIES_MAX                                                                      \
+	4 /* three repeats, 0.5, 2 and 5 s apart: an agent may restart meanwhile */
 #define AUT_CLEAN_TRIES_MAX 5
-#define AUT_OVER_GRACE_MS 10000   /* for a program to end after it reported its end itself */
-#define AUT_CLEANUP_AGAIN_US (60 * AUT_US_PER_S) /* a clean-up under way is not picked again before */
+#define AUT_OVER_GRACE_MS   10000 /* for a program to end after it reported its end itself */
+#define AUT_CLEANUP_AGAIN_US                                                                       \
+	(60 * AUT_US_PER_S) /* a clean-up under way is not picked again before */
 #define AUT_NOTE_EVERY_MS 30000
-#define AUT_LOCAL_LOOK_MS 1000    /* should the host's word of an end be lost */
-#define AUT_HALT_LOOK_MS 250
-#define AUT_HALT_GRACE_MS 5000    /* between asking the host to end a run and insisting */
-#define AUT_TAIL_MAX 1000         /* bytes of output quoted in error_detail */
-#define AUT_JOB_BUCKETS 4096
+#define AUT_LOCAL_LOOK_MS 1000 /* should the host's word of an end be lost */
+#define AUT_HALT_LOOK_MS  250
+#define AUT_HALT_GRACE_MS 5000 /* between asking the host to end a run and insisting */
+#define AUT_TAIL_MAX      1000 /* bytes of output quoted in error_detail */
+#define AUT_JOB_BUCKETS   4096
 
 typedef struct aut_job aut_job;
 typedef struct aut_blob aut_blob;
@@ -75,17 +77,17 @@ struct aut_job
 	aut_blob *blob;
 	aut_buf env; /* lives until the upload's answer */
 
-	bool local;            /* executed by the host (aut_local_runner) */
-	int64_t halt_mono_us;  /* since when it is asked to end; 0: it is not */
+	bool local;           /* executed by the host (aut_local_runner) */
+	int64_t halt_mono_us; /* since when it is asked to end; 0: it is not */
 
-	bool over;        /* the run ended elsewhere */
+	bool over; /* the run ended elsewhere */
 	bool over_cancelled;
 	int64_t over_mono_us;
 
 	size_t heap_index; /* 1-based; 0: not waiting */
 	int64_t due_mono_us;
-	int tries;        /* of the step under way */
-	int looks;        /* since the start or the last output, for the pace */
+	int tries; /* of the step under way */
+	int looks; /* since the start or the last output, for the pace */
 	int followers;
 	bool look_in_flight;
 
@@ -93,7 +95,7 @@ struct aut_job
 	bool suspect;        /* its agent was away: verify before believing that it goes on */
 	bool lost;           /* verification found nothing; one more look decides */
 	int64_t noted_mono_us;
-	char *note;          /* status_detail to be written by DEFER, or NULL */
+	char *note; /* status_detail to be written by DEFER, or NULL */
 	int note_count;
 	int64_t note_first_us;
 
@@ -106,7 +108,7 @@ struct aut_job
 
 	aut_agent_answer end; /* how the command ended (without its texts); .ended: it has */
 	aut_verdict verdict;
-	bool written; /* its end is in the database */
+	bool written;  /* its end is in the database */
 	aut_unit unit; /* one database step at a time */
 	bool won;
 };
@@ -139,7 +141,7 @@ struct aut_engine
 	bool want_claim, claim_busy;
 	bool agents_missed; /* the last claims left out what needs an agent */
 	struct claim_unit *claim;
-	int64_t next_ready_at;   /* AUT_TIME_NONE: none */
+	int64_t next_ready_at; /* AUT_TIME_NONE: none */
 	int64_t claim_limit;
 	bool want_held, held_busy;
 	struct held_unit *held;
@@ -241,7 +243,8 @@ char *aut__note_text(aut_job *job, const aut_error *error);
 /* blobs.c */
 /* The tarball of an upload if it is in memory (referenced for the caller), else NULL. */
 aut_blob *aut__blob_find(aut_engine *engine, const aut_uuid *upload_id);
-aut_blob *aut__blob_add(aut_engine *engine, const aut_uuid *upload_id, const void *data, size_t len);
+aut_blob *aut__blob_add(aut_engine *engine, const aut_uuid *upload_id, const void *data,
+						size_t len);
 const void *aut__blob_data(const aut_blob *blob, size_t *out_len);
 void aut__blob_unref(aut_engine *engine, aut_blob *blob);
 void aut__blobs_done(aut_engine *engine);

@@ -73,7 +73,8 @@ is_wanted(const janitor_unit *janitor, stage at)
 static aut_status
 janitor_run(aut_unit *unit, aut_db *db, aut_error *err)
 {
-	janitor_unit *janitor = (janitor_unit *) (void *) ((char *) unit - offsetof(janitor_unit, unit));
+	janitor_unit *janitor =
+		(janitor_unit *) (void *) ((char *) unit - offsetof(janitor_unit, unit));
 	const aut_settings *s = janitor->engine->options.settings;
 	int64_t now = aut__engine_now(janitor->engine);
 	int64_t before = now - s->run_retention_days * 86400 * AUT_US_PER_S;
@@ -85,13 +86,13 @@ janitor_run(aut_unit *unit, aut_db *db, aut_error *err)
 	switch (janitor->at)
 	{
 		case OLD_RUNS:
-			status = aut_store_forget_old_runs(db, before, BATCH, s->output_keep_bytes, &janitor->count,
-											   &more, err);
+			status = aut_store_forget_old_runs(db, before, BATCH, s->output_keep_bytes,
+											   &janitor->count, &more, err);
 			break;
 		case CROWDED_RUNS:
-			status = aut_store_forget_crowded_runs(db, &janitor->next_after, AUTOMATION_PAGE,
-												   s->run_retention_count, BATCH, s->output_keep_bytes,
-												   &janitor->count, &more, err);
+			status = aut_store_forget_crowded_runs(
+				db, &janitor->next_after, AUTOMATION_PAGE, s->run_retention_count, BATCH,
+				s->output_keep_bytes, &janitor->count, &more, err);
 			break;
 		case UPLOADS:
 			status = aut_store_forget_uploads(db, before, BATCH, &janitor->count, err);
@@ -115,7 +116,8 @@ janitor_run(aut_unit *unit, aut_db *db, aut_error *err)
 static void
 janitor_done(aut_unit *unit, aut_status status, const aut_error *err)
 {
-	janitor_unit *janitor = (janitor_unit *) (void *) ((char *) unit - offsetof(janitor_unit, unit));
+	janitor_unit *janitor =
+		(janitor_unit *) (void *) ((char *) unit - offsetof(janitor_unit, unit));
 	aut_engine *engine = janitor->engine;
 	int64_t pause_ms = BATCH_PAUSE_MS;
 

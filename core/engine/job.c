@@ -202,8 +202,8 @@ aut__job_event(aut_job *job, aut_event event, const aut_error *error)
 static bool
 is_preparing(aut_step step)
 {
-	return step == AUT_STEP_HANDING || step == AUT_STEP_PROBING || step == AUT_STEP_LOADING || step == AUT_STEP_FETCHING ||
-		   step == AUT_STEP_UPLOADING || step == AUT_STEP_ENVING;
+	return step == AUT_STEP_HANDING || step == AUT_STEP_PROBING || step == AUT_STEP_LOADING ||
+		   step == AUT_STEP_FETCHING || step == AUT_STEP_UPLOADING || step == AUT_STEP_ENVING;
 }
 
 static void
@@ -271,8 +271,7 @@ aut__jobs_run(aut_engine *engine)
 		if (engine->queue_head == NULL)
 			engine->queue_tail = &engine->queue_head;
 		job->queued = false;
-		if (job->look_in_flight &&
-			!(job->step == AUT_STEP_WAITING && job->event == AUT_EVENT_DUE))
+		if (job->look_in_flight && !(job->step == AUT_STEP_WAITING && job->event == AUT_EVENT_DUE))
 		{
 			job->look_in_flight = false;
 			engine->looks_in_flight--;

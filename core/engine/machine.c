@@ -7,16 +7,17 @@ typedef struct cell
 	unsigned char used, next, action;
 } cell;
 
-#define T(step, event, next, action)                                                                 \
+#define T(step, event, next, action)                                                               \
 	[AUT_STEP_##step][AUT_EVENT_##event] = {1, AUT_STEP_##next, AUT_ACTION_##action}
 
 /* A step that is repeated after a pause when it fails for the moment, and given up otherwise. */
-#define STEP(step, again, next, action)                                                              \
-	T(step, DONE, next, action), T(step, RETRY, step, PAUSE), T(step, DUE, step, again),             \
-		T(step, MOVED, PLACING, ACQUIRE), T(step, FAIL, ENDING, FINISH), T(step, OVER, CLEANING, CLEAN)
+#define STEP(step, again, next, action)                                                            \
+	T(step, DONE, next, action), T(step, RETRY, step, PAUSE), T(step, DUE, step, again),           \
+		T(step, MOVED, PLACING, ACQUIRE), T(step, FAIL, ENDING, FINISH),                           \
+		T(step, OVER, CLEANING, CLEAN)
 
 /* The same for steps in the database whose failure must not end the run. */
-#define DB_STEP(step, again, next, action)                                                           \
+#define DB_STEP(step, again, next, action)                                                         \
 	T(step, DONE, next, action), T(step, RETRY, step, PAUSE), T(step, DUE, step, again)
 
 static const cell TABLE[AUT_STEP_COUNT][AUT_EVENT_COUNT] = {

@@ -25,31 +25,32 @@
 
 #include <stdbool.h>
 
-#define AUT_STEP_MAP(X)                                                                              \
-	X(NEW)       /* claimed, adopted or to be cleaned; nothing begun */                              \
-	X(PLACING)   /* acquiring a place */                                                             \
-	X(PROBING)   /* after a crash: was this attempt started? */                                      \
-	X(LOADING)   /* reading the tarball */                                                           \
-	X(FETCHING)  /* the agent downloads the tarball */                                               \
-	X(UPLOADING) /* the tarball goes to the agent */                                                 \
-	X(ENVING)    /* the environment goes to the agent */                                             \
-	X(STARTING)  /* the command goes to the agent */                                                 \
-	X(RECORDING) /* "started" goes to the database */                                                \
-	X(WAITING)   /* until the next look */                                                           \
-	X(LOOKING)   /* has it ended? */                                                                 \
-	X(READING)   /* new output */                                                                    \
-	X(STORING)   /* output goes to the database */                                                   \
-	X(VERIFYING) /* is anything of it left? */                                                       \
-	X(NOTING)    /* a new deadline or a note goes to the database */                                 \
-	X(STOPPING)  /* ending its processes */                                                          \
-	X(DRAINING)  /* it has ended: the rest of its output */                                          \
-	X(KEEPING)   /* the rest of its output goes to the database */                                   \
-	X(ENDING)    /* its end goes to the database */                                                  \
-	X(CLEANING)  /* its files go */                                                                  \
-	X(RELEASING) /* "cleaned" goes to the database */                                                \
-	X(HANDING)   /* the host itself executes it: a place there is awaited */                         \
-	X(WATCHING)  /* the host executes it */                                                          \
-	X(HALTING)   /* the host is made to end it */                                                    \
+/* clang-format off: a table to be read */
+#define AUT_STEP_MAP(X)                                                                            \
+	X(NEW)       /* claimed, adopted or to be cleaned; nothing begun */                            \
+	X(PLACING)   /* acquiring a place */                                                           \
+	X(PROBING)   /* after a crash: was this attempt started? */                                    \
+	X(LOADING)   /* reading the tarball */                                                         \
+	X(FETCHING)  /* the agent downloads the tarball */                                             \
+	X(UPLOADING) /* the tarball goes to the agent */                                               \
+	X(ENVING)    /* the environment goes to the agent */                                           \
+	X(STARTING)  /* the command goes to the agent */                                               \
+	X(RECORDING) /* "started" goes to the database */                                              \
+	X(WAITING)   /* until the next look */                                                         \
+	X(LOOKING)   /* has it ended? */                                                               \
+	X(READING)   /* new output */                                                                  \
+	X(STORING)   /* output goes to the database */                                                 \
+	X(VERIFYING) /* is anything of it left? */                                                     \
+	X(NOTING)    /* a new deadline or a note goes to the database */                               \
+	X(STOPPING)  /* ending its processes */                                                        \
+	X(DRAINING)  /* it has ended: the rest of its output */                                        \
+	X(KEEPING)   /* the rest of its output goes to the database */                                 \
+	X(ENDING)    /* its end goes to the database */                                                \
+	X(CLEANING)  /* its files go */                                                                \
+	X(RELEASING) /* "cleaned" goes to the database */                                              \
+	X(HANDING)   /* the host itself executes it: a place there is awaited */                       \
+	X(WATCHING)  /* the host executes it */                                                        \
+	X(HALTING)   /* the host is made to end it */                                                  \
 	X(GONE)      /* nothing left to do: the job is freed */
 
 #define AUT_EVENT_MAP(X)                                                                             \
@@ -63,7 +64,7 @@
 	X(RETRY)   /* the step failed and may be repeated */                                             \
 	X(FAIL)    /* the step failed for good */                                                        \
 	X(DUE)     /* the time waited for has come */                                                    \
-	X(MOVED)   /* it has come, and the backend has been replaced meanwhile: ask for the place again */ \
+	X(MOVED)   /* it has come, and the backend was replaced meanwhile: ask for the place again */       \
 	X(RUNNING) /* it goes on */                                                                      \
 	X(SUSPECT) /* it should have ended, or its agent was away: verify */                             \
 	X(ENDED)   /* its command has ended */                                                           \
@@ -72,12 +73,14 @@
 	X(OVER)    /* the run ended elsewhere (callback, cancel) */                                      \
 	X(EXPIRED) /* no deadline can be moved any further; or the grace after an end has passed */
 
+/* clang-format on */
+
 typedef enum aut_step
 {
 #define AUT_STEP_ENUM(name) AUT_STEP_##name,
 	AUT_STEP_MAP(AUT_STEP_ENUM)
 #undef AUT_STEP_ENUM
-		AUT_STEP_COUNT
+	AUT_STEP_COUNT
 } aut_step;
 
 typedef enum aut_event
@@ -85,21 +88,23 @@ typedef enum aut_event
 #define AUT_EVENT_ENUM(name) AUT_EVENT_##name,
 	AUT_EVENT_MAP(AUT_EVENT_ENUM)
 #undef AUT_EVENT_ENUM
-		AUT_EVENT_COUNT
+	AUT_EVENT_COUNT
 } aut_event;
 
 /* What an action is, so that the table stands without the jobs it moves. */
-#define AUT_ACTION_MAP(X)                                                                            \
-	X(ACQUIRE) X(PROBE) X(LOAD) X(FETCH) X(UPLOAD) X(ENV) X(START) X(RECORD) X(WAIT) X(LOOK) X(READ) \
-	X(STORE) X(VERIFY) X(DEFER) X(STOP) X(FINISH) X(CLEAN) X(RELEASE) X(PAUSE) X(DROP) \
-	X(HAND) X(WATCH) X(HALT)
+#define AUT_ACTION_MAP(X)                                                                          \
+	X(ACQUIRE)                                                                                     \
+	X(PROBE)                                                                                       \
+	X(LOAD) X(FETCH) X(UPLOAD) X(ENV) X(START) X(RECORD) X(WAIT) X(LOOK) X(READ) X(STORE)          \
+		X(VERIFY) X(DEFER) X(STOP) X(FINISH) X(CLEAN) X(RELEASE) X(PAUSE) X(DROP) X(HAND) X(WATCH) \
+			X(HALT)
 
 typedef enum aut_action
 {
 #define AUT_ACTION_ENUM(name) AUT_ACTION_##name,
 	AUT_ACTION_MAP(AUT_ACTION_ENUM)
 #undef AUT_ACTION_ENUM
-		AUT_ACTION_COUNT
+	AUT_ACTION_COUNT
 } aut_action;
 
 typedef struct aut_transition

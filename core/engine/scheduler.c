@@ -23,7 +23,7 @@ typedef struct fire_unit
 	aut_unit unit;
 	aut_engine *engine;
 	int64_t fired;
-	bool more;          /* the batch was full */
+	bool more; /* the batch was full */
 	int64_t next_fire_at;
 } fire_unit;
 
@@ -84,8 +84,8 @@ fire_one(aut_db *db, const aut_due *due, int64_t now, bool *out_fired, aut_error
 		char id[AUT_UUID_TEXT_MAX];
 		aut_log(AUT_LOG_ERROR, "automation %s does not fire any more: %s",
 				aut_uuid_format(&due->automation_id, id), why.message);
-		return aut_store_schedule_put(db, &due->automation_id, due->expr, due->timezone, AUT_TIME_NONE,
-									  err);
+		return aut_store_schedule_put(db, &due->automation_id, due->expr, due->timezone,
+									  AUT_TIME_NONE, err);
 	}
 	aut_run_new run = {.automation_id = due->automation_id,
 					   .trigger_source = "cron",
@@ -181,8 +181,8 @@ aut__scheduler_step(aut_engine *engine)
 {
 	if (engine->fire_busy)
 		return;
-	bool due = engine->next_fire_at != AUT_TIME_NONE &&
-			   engine->next_fire_at <= aut__engine_now(engine);
+	bool due =
+		engine->next_fire_at != AUT_TIME_NONE && engine->next_fire_at <= aut__engine_now(engine);
 	if (!due && !engine->want_fire)
 		return;
 	engine->want_fire = false;

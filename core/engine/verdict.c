@@ -203,10 +203,11 @@ aut_status
 aut__verdict_from_failure(aut_job *job, const aut_error *error, aut_error *err)
 {
 	bool loading = job->from_step == AUT_STEP_LOADING || job->from_step == AUT_STEP_FETCHING;
-	detail d = detail_now(job, loading ? "dispatch" : "execution", kind_of_error(error), error->message,
-						  loading							  ? "prepare_tarball"
-						  : job->from_step == AUT_STEP_PLACING ? "get_execution_context"
-															  : "execute_in_context");
+	detail d =
+		detail_now(job, loading ? "dispatch" : "execution", kind_of_error(error), error->message,
+				   loading                              ? "prepare_tarball"
+				   : job->from_step == AUT_STEP_PLACING ? "get_execution_context"
+														: "execute_in_context");
 	d.transient = aut_status_may_retry(error->code);
 	d.status_code = error->http_status;
 	bool gone = loading && error->code == AUT_ENOTFOUND;

@@ -28,7 +28,8 @@ typedef struct waiting_unit
 static aut_status
 waiting_run(aut_unit *unit, aut_db *db, aut_error *err)
 {
-	waiting_unit *waiting = (waiting_unit *) (void *) ((char *) unit - offsetof(waiting_unit, unit));
+	waiting_unit *waiting =
+		(waiting_unit *) (void *) ((char *) unit - offsetof(waiting_unit, unit));
 
 	waiting->next_ready_at = waiting->after_ready_at;
 	waiting->next_id = waiting->after_id;
@@ -40,7 +41,8 @@ waiting_run(aut_unit *unit, aut_db *db, aut_error *err)
 static void
 waiting_done(aut_unit *unit, aut_status status, const aut_error *err)
 {
-	waiting_unit *waiting = (waiting_unit *) (void *) ((char *) unit - offsetof(waiting_unit, unit));
+	waiting_unit *waiting =
+		(waiting_unit *) (void *) ((char *) unit - offsetof(waiting_unit, unit));
 	aut_engine *engine = waiting->engine;
 
 	engine->units_in_flight--;

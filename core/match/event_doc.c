@@ -257,8 +257,8 @@ put_char(aut_buf *out, uint32_t code)
 							  (int) (0x80 | (code >> 6 & 0x3f)), (int) (0x80 | (code & 0x3f)));
 	else
 		(void) aut_buf_printf(out, "%c%c%c%c", (int) (0xf0 | code >> 18),
-							  (int) (0x80 | (code >> 12 & 0x3f)),
-							  (int) (0x80 | (code >> 6 & 0x3f)), (int) (0x80 | (code & 0x3f)));
+							  (int) (0x80 | (code >> 12 & 0x3f)), (int) (0x80 | (code >> 6 & 0x3f)),
+							  (int) (0x80 | (code & 0x3f)));
 }
 
 /* Behind a \u: its character, with the second half of a pair. */

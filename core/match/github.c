@@ -44,17 +44,41 @@ typedef struct field
 	const char *text;
 } field;
 
-#define END {NULL, K_ANY, F_REQUIRED, NULL, NULL}
-#define NEEDS(name, kind) {name, kind, F_REQUIRED, NULL, NULL}
-#define NEEDS_MODEL(name, model) {name, K_MODEL, F_REQUIRED, model, NULL}
-#define IS_FALSE(name) {name, K_BOOL, F_FALSE, NULL, NULL}
-#define OR_NULL(name) {name, K_TEXT, F_NULL, NULL, NULL}
-#define OR_TEXT(name, text) {name, K_TEXT, F_TEXT, NULL, text}
-#define LIST(name, model) {name, K_LIST, F_EMPTY_LIST, model, NULL}
+#define END                                                                                        \
+	{                                                                                              \
+		NULL, K_ANY, F_REQUIRED, NULL, NULL                                                        \
+	}
+#define NEEDS(name, kind)                                                                          \
+	{                                                                                              \
+		name, kind, F_REQUIRED, NULL, NULL                                                         \
+	}
+#define NEEDS_MODEL(name, model)                                                                   \
+	{                                                                                              \
+		name, K_MODEL, F_REQUIRED, model, NULL                                                     \
+	}
+#define IS_FALSE(name)                                                                             \
+	{                                                                                              \
+		name, K_BOOL, F_FALSE, NULL, NULL                                                          \
+	}
+#define OR_NULL(name)                                                                              \
+	{                                                                                              \
+		name, K_TEXT, F_NULL, NULL, NULL                                                           \
+	}
+#define OR_TEXT(name, text)                                                                        \
+	{                                                                                              \
+		name, K_TEXT, F_TEXT, NULL, text                                                           \
+	}
+#define LIST(name, model)                                                                          \
+	{                                                                                              \
+		name, K_LIST, F_EMPTY_LIST, model, NULL                                                    \
+	}
 
-static const field repository[] = {NEEDS("id", K_INT),         NEEDS("name", K_TEXT),
-								   NEEDS("full_name", K_TEXT), NEEDS("private", K_BOOL),
-								   OR_TEXT("default_branch", "main"), END};
+static const field repository[] = {NEEDS("id", K_INT),
+								   NEEDS("name", K_TEXT),
+								   NEEDS("full_name", K_TEXT),
+								   NEEDS("private", K_BOOL),
+								   OR_TEXT("default_branch", "main"),
+								   END};
 static const field user[] = {NEEDS("id", K_INT), NEEDS("login", K_TEXT), OR_TEXT("type", "User"),
 							 END};
 static const field label[] = {NEEDS("name", K_TEXT), OR_TEXT("color", ""), END};
@@ -99,8 +123,8 @@ static const field of_push[] = {EVERY,
 								NEEDS("after", K_TEXT),
 								LIST("commits", commit),
 								END};
-static const field of_release[] = {EVERY, NEEDS("action", K_TEXT),
-								   NEEDS_MODEL("release", release), END};
+static const field of_release[] = {EVERY, NEEDS("action", K_TEXT), NEEDS_MODEL("release", release),
+								   END};
 
 /* The first whose members are all there. */
 static const struct
@@ -137,9 +161,9 @@ static size_t
 place_text(const place *at, char *out, size_t size)
 {
 	size_t used = at->parent != NULL ? place_text(at->parent, out, size) : 0;
-	int wrote = at->name == NULL ? snprintf(out + used, size - used, "[%zu]", at->index)
-								 : snprintf(out + used, size - used, "%s%s", used > 0 ? "." : "",
-											at->name);
+	int wrote = at->name == NULL
+					? snprintf(out + used, size - used, "[%zu]", at->index)
+					: snprintf(out + used, size - used, "%s%s", used > 0 ? "." : "", at->name);
 
 	used += wrote > 0 ? (size_t) wrote : 0;
 	return used < size ? used : size - 1;
@@ -300,9 +324,9 @@ aut__github_read(aut_event *event, json_t **out_model, char **out_key, aut_error
 	char *key = NULL;
 	size_t i = 0;
 
-	while (i < count && (json_object_get(payload, families[i].first) == NULL ||
-						 (families[i].second != NULL &&
-						  json_object_get(payload, families[i].second) == NULL)))
+	while (i < count &&
+		   (json_object_get(payload, families[i].first) == NULL ||
+			(families[i].second != NULL && json_object_get(payload, families[i].second) == NULL)))
 		i++;
 	if (i == count)
 		aut__event_ignore(event, "the payload has the members of no event that is known");

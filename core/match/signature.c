@@ -17,10 +17,10 @@
 
 #include "automation/event.h"
 
-#define MAC_SIZE     32
-#define MAC_HEX      (2 * MAC_SIZE)
-#define MAC_BASE64   44 /* with its padding */
-#define PARTS_MAX    5
+#define MAC_SIZE   32
+#define MAC_HEX    (2 * MAC_SIZE)
+#define MAC_BASE64 44 /* with its padding */
+#define PARTS_MAX  5
 
 /* A piece of what is signed. */
 typedef struct piece
@@ -46,8 +46,8 @@ mac_of(piece key, const piece *pieces, size_t count, uint8_t out[MAC_SIZE], aut_
 	size_t made = 0;
 	bool good;
 
-	good = ctx != NULL && EVP_MAC_init(ctx, key.len > 0 ? key.data : (const void *) "", key.len,
-									   params) == 1;
+	good = ctx != NULL &&
+		   EVP_MAC_init(ctx, key.len > 0 ? key.data : (const void *) "", key.len, params) == 1;
 	for (size_t i = 0; good && i < count; i++)
 	{
 		if (pieces[i].len > 0)
@@ -90,8 +90,8 @@ timestamp_of(const aut_signature *signature, const char *name, const char **out,
 		return status;
 	/* "1785751200.0" is a whole number to our reader, but not to int() */
 	if (strchr(text, '.') != NULL || !aut_lax_int_text(text, &then_s))
-		return aut_fail(err, AUT_EUNAUTH, "the header %s must be a time in whole seconds since 1970",
-						name);
+		return aut_fail(err, AUT_EUNAUTH,
+						"the header %s must be a time in whole seconds since 1970", name);
 	if (then_s < now_s - AUT_SIGNATURE_SLACK_S || then_s > now_s + AUT_SIGNATURE_SLACK_S)
 		return aut_fail(err, AUT_EUNAUTH,
 						"the time in the header %s is more than %d seconds away from now", name,
@@ -235,7 +235,9 @@ standard_check(const aut_signature *signature, const char *given, aut_error *err
 	if (len >= 0)
 		key = (piece){decoded, (size_t) len};
 	{
-		const piece pieces[PARTS_MAX] = {text_piece(id), text_piece("."), text_piece(timestamp),
+		const piece pieces[PARTS_MAX] = {text_piece(id),
+										 text_piece("."),
+										 text_piece(timestamp),
 										 text_piece("."),
 										 {signature->body, signature->body_len}};
 

@@ -178,10 +178,9 @@ url_beside(const json_t *payload, const char *body_path)
 static void
 put_header(const char *source, const char *key, const json_t *payload, bool commented, aut_buf *out)
 {
-	static const char *const authors[] = {"comment.user.login", "review.user.login",
-										  "sender.login",       "issue.user.login",
-										  "pull_request.user.login", "event.user",
-										  "user",               NULL};
+	static const char *const authors[] = {
+		"comment.user.login",      "review.user.login", "sender.login", "issue.user.login",
+		"pull_request.user.login", "event.user",        "user",         NULL};
 	static const char *const repos[] = {"repository.full_name", NULL};
 	static const char *const numbers[] = {"issue.number", "pull_request.number",
 										  "discussion.number"};
@@ -232,9 +231,15 @@ aut_status
 aut_turn_text_default(const char *source, const char *key, const json_t *payload, char **out,
 					  aut_error *err)
 {
-	static const char *const bodies[] = {"comment.body",      "review.body",     "issue.body",
-										 "pull_request.body", "discussion.body", "event.text",
-										 "message.text",      "text",            NULL};
+	static const char *const bodies[] = {"comment.body",
+										 "review.body",
+										 "issue.body",
+										 "pull_request.body",
+										 "discussion.body",
+										 "event.text",
+										 "message.text",
+										 "text",
+										 NULL};
 	const char *path = "";
 	const char *body = first_text(payload, bodies, &path);
 	char *made = NULL;
@@ -263,8 +268,9 @@ aut_turn_text_default(const char *source, const char *key, const json_t *payload
 	}
 	aut_buf_done(&text);
 	if (status != AUT_OK)
-		return aut_fail(err, status, status == AUT_ELIMIT ? "the text of a turn is longer than 1 MiB"
-														  : "out of memory while writing a turn");
+		return aut_fail(err, status,
+						status == AUT_ELIMIT ? "the text of a turn is longer than 1 MiB"
+											 : "out of memory while writing a turn");
 	*out = made;
 	return AUT_OK;
 }

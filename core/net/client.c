@@ -28,7 +28,7 @@
 #define HOSTS_IDLE_MAX 256
 /* Finished calls kept with their easy handle for the next request. */
 #define SPARE_CALLS_MAX 256
-#define FD_TABLE_MAX 65536
+#define FD_TABLE_MAX    65536
 
 /* One descriptor curl wants watched.  Lives until the close callback of its handle. */
 struct client_socket
@@ -36,7 +36,7 @@ struct client_socket
 	uv_poll_t poll;
 	aut_http_client *client;
 	curl_socket_t fd;
-	int events; /* what libuv watches now */
+	int events;  /* what libuv watches now */
 	bool wanted; /* curl cares at present */
 	bool ours;   /* opened by us: curl will say when it closes it */
 };
@@ -749,7 +749,8 @@ aut_http_client_new(aut_loop *loop, const aut_http_client_options *options, aut_
 	client->max_total = use->max_total > 0 ? use->max_total : defaults.max_total;
 	client->connect_timeout_ms =
 		use->connect_timeout_ms > 0 ? use->connect_timeout_ms : defaults.connect_timeout_ms;
-	client->user_agent = aut_strdup(use->user_agent != NULL ? use->user_agent : defaults.user_agent);
+	client->user_agent =
+		aut_strdup(use->user_agent != NULL ? use->user_agent : defaults.user_agent);
 	client->holds = 1; /* of the owner, until aut_http_client_free */
 	(void) uv_timer_init(aut_loop_uv(loop), &client->timer);
 	client->timer.data = client;

@@ -16,14 +16,14 @@
 
 #include "core/net/client_internal.h"
 
-#define URL_MAX 8192
-#define HEADER_LINE_MAX 65536
-#define HEADERS_MAX 64
+#define URL_MAX            8192
+#define HEADER_LINE_MAX    65536
+#define HEADERS_MAX        64
 #define DEFAULT_TIMEOUT_MS 60000
-#define DEFAULT_REPLY_MAX ((size_t) 1 << 20)
+#define DEFAULT_REPLY_MAX  ((size_t) 1 << 20)
 /* A reply buffer larger than this is not kept for the next request. */
 #define REPLY_KEEP_MAX ((size_t) 64 << 10)
-#define UPLOAD_LARGE ((size_t) 256 << 10)
+#define UPLOAD_LARGE   ((size_t) 256 << 10)
 
 /* ---- URLs --------------------------------------------------------------------------------------- */
 
@@ -71,8 +71,8 @@ aut__url_host_key(aut_http_client *client, const char *url, char key[CLIENT_HOST
 		status = aut_fail(err, AUT_EINVAL, "the URL's host name is too long");
 		goto out;
 	}
-	for (const char *parts[] = {scheme, "://", host, ":", port, NULL}, **part = parts; *part != NULL;
-		 part++)
+	for (const char *parts[] = {scheme, "://", host, ":", port, NULL}, **part = parts;
+		 *part != NULL; part++)
 	{
 		for (const char *c = *part; *c != '\0'; c++)
 		{
@@ -393,11 +393,11 @@ prepare_mime(aut_http_call *call, const aut_http_request *request, aut_error *er
 	return rc == CURLE_OK ? AUT_OK : aut_fail(err, AUT_ENOMEM, "HTTP request: out of memory");
 }
 
-#define SET(option, value)                                                                           \
-	do                                                                                               \
-	{                                                                                                \
-		if (rc == CURLE_OK)                                                                          \
-			rc = curl_easy_setopt(easy, (option), (value));                                          \
+#define SET(option, value)                                                                         \
+	do                                                                                             \
+	{                                                                                              \
+		if (rc == CURLE_OK)                                                                        \
+			rc = curl_easy_setopt(easy, (option), (value));                                        \
 	} while (0)
 
 /* What is the same for every request. */
@@ -531,8 +531,8 @@ aut__call_prepare(aut_http_call *call, const aut_http_request *request, bool loo
 	}
 	if (rc != CURLE_OK)
 	{
-		return aut_fail(err, rc == CURLE_OUT_OF_MEMORY ? AUT_ENOMEM : AUT_EINVAL, "HTTP request: %s",
-						curl_easy_strerror(rc));
+		return aut_fail(err, rc == CURLE_OUT_OF_MEMORY ? AUT_ENOMEM : AUT_EINVAL,
+						"HTTP request: %s", curl_easy_strerror(rc));
 	}
 	return AUT_OK;
 }

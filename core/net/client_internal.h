@@ -90,7 +90,7 @@ struct aut_http_call
 
 	aut_http_cb cb;
 	void *payload;
-	int64_t deadline_ms; /* of the loop's monotonic clock */
+	int64_t deadline_ms;   /* of the loop's monotonic clock */
 	aut_timer *wait_timer; /* made when a call first has to wait, then kept */
 
 	void *body_copy;

@@ -90,10 +90,9 @@ parse_query(aut_exchange *exchange, const char *query)
 			{
 				param->next = NULL;
 				param->name = decode_param(&exchange->arena, query, name_len);
-				param->value =
-					equals != NULL
-						? decode_param(&exchange->arena, equals + 1, len - name_len - 1)
-						: "";
+				param->value = equals != NULL
+								   ? decode_param(&exchange->arena, equals + 1, len - name_len - 1)
+								   : "";
 				*end = param;
 				end = &param->next;
 			}

@@ -32,8 +32,8 @@ aut_status aut__uv_fail(aut_error *err, int uv_error, const char *what);
 
 /* ---- server and exchange ------------------------------------------------------------------- */
 
-#define AUT_EXCHANGE_QUERY_MAX 256                 /* parameters looked at; the rest is ignored */
-#define AUT_EXCHANGE_DROP_MAX ((size_t) 16 << 20)  /* bytes read and dropped past the body's limit */
+#define AUT_EXCHANGE_QUERY_MAX  256                 /* parameters looked at; the rest is ignored */
+#define AUT_EXCHANGE_DROP_MAX   ((size_t) 16 << 20) /* bytes read and dropped past the body's limit */
 #define AUT_EXCHANGE_STREAM_MAX ((size_t) 4 << 20) /* bytes a slow reader may be behind */
 
 typedef enum exchange_state
@@ -114,18 +114,18 @@ struct aut_http_server
 	void *payload;
 	uint16_t port;
 
-	uv_poll_t poll;   /* on MHD's epoll descriptor */
-	uv_timer_t timer; /* what MHD_get_timeout asks for */
+	uv_poll_t poll;       /* on MHD's epoll descriptor */
+	uv_timer_t timer;     /* what MHD_get_timeout asks for */
 	int64_t timer_due_ms; /* loop time the timer is armed for; INT64_MAX: not armed */
-	int open_handles; /* of the two; memory goes with the last */
+	int open_handles;     /* of the two; memory goes with the last */
 	aut__flusher flusher;
 
 	aut_exchange *exchanges;
 	int active;
-	bool dirty;    /* a connection was resumed: MHD_run is due */
-	bool running;  /* MHD_run is on the stack */
+	bool dirty;      /* a connection was resumed: MHD_run is due */
+	bool running;    /* MHD_run is on the stack */
 	bool closed_one; /* MHD closed a connection in its last run */
-	bool draining; /* no new connections; answers say Connection: close */
+	bool draining;   /* no new connections; answers say Connection: close */
 };
 
 /* The raw request target has come: the exchange is born.  NULL: no memory. */

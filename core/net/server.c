@@ -250,8 +250,8 @@ open_listener(const aut_http_server_options *options, int *out_fd, uint16_t *out
 		status = aut_fail_errno(err, AUT_EIO, errno, "listen socket");
 		goto out;
 	}
-	*out_port = ntohs(address.base.sa_family == AF_INET6 ? address.v6.sin6_port
-														 : address.v4.sin_port);
+	*out_port =
+		ntohs(address.base.sa_family == AF_INET6 ? address.v6.sin6_port : address.v4.sin_port);
 	*out_fd = fd;
 	fd = -1;
 
@@ -415,7 +415,8 @@ aut_http_server_free(aut_http_server *server)
 	if (server->daemon != NULL)
 	{
 		/* MHD panics over suspended connections; the exchanges end through on_completed */
-		for (aut_exchange *exchange = server->exchanges; exchange != NULL; exchange = exchange->next)
+		for (aut_exchange *exchange = server->exchanges; exchange != NULL;
+			 exchange = exchange->next)
 		{
 			exchange->client_left = true;
 			aut__exchange_resume(exchange);

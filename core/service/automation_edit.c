@@ -16,8 +16,8 @@
 
 #include "core/service/internal.h"
 
-#define DETAIL_MANUAL  "{\"reason\":\"manual\",\"source\":\"user\"}"
-#define DETAIL_DELETE  "{\"reason\":\"manual_delete\",\"source\":\"user\"}"
+#define DETAIL_MANUAL "{\"reason\":\"manual\",\"source\":\"user\"}"
+#define DETAIL_DELETE "{\"reason\":\"manual_delete\",\"source\":\"user\"}"
 
 /* One change under way. */
 typedef struct edit
@@ -305,8 +305,8 @@ write_edit(edit *e, aut_error *err)
 		status = aut__disable_event(db, &e->after.id, NULL, e->after.disabled_reason,
 									e->after.disabled_detail, "manual", e->call->now_us, err);
 	if (status == AUT_OK && e->switched_off)
-		status = aut__skip_pending(db, &e->after.id, false, e->call->now_us, e->after.disabled_detail,
-								   err);
+		status = aut__skip_pending(db, &e->after.id, false, e->call->now_us,
+								   e->after.disabled_detail, err);
 	return status;
 }
 

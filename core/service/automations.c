@@ -115,9 +115,9 @@ list_page(aut_call *call, aut_created_by by, const aut__page *page, json_t **out
 		status = aut_store_automation_list_after(call->db, &who->org_id, by, &who->user_id, &after,
 												 more, &list, err);
 	else if (status == AUT_OK)
-		status = aut_store_automation_list(call->db, &who->org_id, by, &who->user_id, more,
-										   page->offset, &list,
-										   page->cursor == NULL ? &total : NULL, err);
+		status =
+			aut_store_automation_list(call->db, &who->org_id, by, &who->user_id, more, page->offset,
+									  &list, page->cursor == NULL ? &total : NULL, err);
 	if (status == AUT_OK)
 		status = aut__give(list_json(&list, page->limit, total), out, err);
 	aut_automation_list_done(&list);

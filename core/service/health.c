@@ -33,8 +33,8 @@ aut__skip_pending(aut_db *db, const aut_uuid *automation_id, bool manual_too, in
 	aut_status status = aut__blocked_detail(disabled_detail, &detail, err);
 
 	if (status == AUT_OK)
-		status = aut_store_run_skip_pending(db, automation_id, manual_too, now_us, SKIPPED_DETAIL, detail,
-											&count, err);
+		status = aut_store_run_skip_pending(db, automation_id, manual_too, now_us, SKIPPED_DETAIL,
+											detail, &count, err);
 	aut_free(detail);
 	return status;
 }
@@ -51,8 +51,8 @@ aut_service_run_is_blocked(const aut_run_task *task)
 }
 
 aut_status
-aut_service_run_skip_blocked(aut_db *db, const aut_run_task *task, const char *worker, int64_t now_us,
-							 aut_error *err)
+aut_service_run_skip_blocked(aut_db *db, const aut_run_task *task, const char *worker,
+							 int64_t now_us, aut_error *err)
 {
 	char *detail = NULL;
 	aut_rows rows = {0};
@@ -61,8 +61,8 @@ aut_service_run_skip_blocked(aut_db *db, const aut_run_task *task, const char *w
 	if (status == AUT_OK)
 		status = aut__blocked_detail(aut_rows_text(&rows, 0, 1), &detail, err);
 	if (status == AUT_OK)
-		status = aut_store_run_skip_claimed(db, &task->run.id, worker, now_us, SKIPPED_DETAIL, detail,
-											err);
+		status = aut_store_run_skip_claimed(db, &task->run.id, worker, now_us, SKIPPED_DETAIL,
+											detail, err);
 	aut_rows_done(&rows);
 	aut_free(detail);
 	return status;
@@ -71,8 +71,9 @@ aut_service_run_skip_blocked(aut_db *db, const aut_run_task *task, const char *w
 /* ---- switching off -------------------------------------------------------------------------- */
 
 aut_status
-aut__disable_event(aut_db *db, const aut_uuid *automation_id, const aut_uuid *run_id, const char *reason,
-				   const char *detail, const char *source, int64_t now_us, aut_error *err)
+aut__disable_event(aut_db *db, const aut_uuid *automation_id, const aut_uuid *run_id,
+				   const char *reason, const char *detail, const char *source, int64_t now_us,
+				   aut_error *err)
 {
 	aut_disable_event event = {
 		.automation_id = *automation_id,
@@ -117,7 +118,8 @@ switch_off(aut_db *db, const aut_uuid *automation_id, const aut_uuid *run_id, co
 
 aut_status
 aut_service_disable_broken(aut_db *db, const aut_uuid *automation_id, const aut_uuid *run_id,
-						   const char *reason, const char *status_detail, int64_t now_us, aut_error *err)
+						   const char *reason, const char *status_detail, int64_t now_us,
+						   aut_error *err)
 {
 	bool live = false;
 	aut_rows rows = {0};
@@ -131,8 +133,8 @@ aut_service_disable_broken(aut_db *db, const aut_uuid *automation_id, const aut_
 		status = aut_json_parse(status_detail, strlen(status_detail), &detail, err);
 	if (status == AUT_OK && live)
 		status = switch_off(db, automation_id, run_id, reason,
-							json_pack("{s:O?}", "status_detail", detail), "permanent_dispatch_failure",
-							now_us, err);
+							json_pack("{s:O?}", "status_detail", detail),
+							"permanent_dispatch_failure", now_us, err);
 	json_decref(detail);
 	aut_rows_done(&rows);
 	return status;
@@ -171,9 +173,9 @@ is_permanent(const json_t *detail)
 /* The newest ends of an automation since it was last switched off. */
 typedef struct ends
 {
-	aut_rows failed;       /* newest first, as many as the rules ask for */
-	size_t streak;         /* of them, those after the newest success */
-	int64_t last_success;  /* or AUT_TIME_NONE */
+	aut_rows failed;      /* newest first, as many as the rules ask for */
+	size_t streak;        /* of them, those after the newest success */
+	int64_t last_success; /* or AUT_TIME_NONE */
 } ends;
 
 static aut_status
@@ -185,10 +187,11 @@ ends_read(aut_db *db, const aut_uuid *automation_id, int64_t count, ends *out, a
 	aut_status status = aut_store_disable_event_newest(db, automation_id, &since, err);
 
 	if (status == AUT_OK)
-		status = aut_store_run_ended_newest(db, automation_id, AUT_RUN_FAILED, since, count, &out->failed,
-											err);
+		status = aut_store_run_ended_newest(db, automation_id, AUT_RUN_FAILED, since, count,
+											&out->failed, err);
 	if (status == AUT_OK)
-		status = aut_store_run_ended_newest(db, automation_id, AUT_RUN_COMPLETED, since, 1, &success, err);
+		status = aut_store_run_ended_newest(db, automation_id, AUT_RUN_COMPLETED, since, 1,
+											&success, err);
 	if (status == AUT_OK)
 	{
 		out->last_success = aut_rows_time(&success, 0, 2);
@@ -247,12 +250,13 @@ permanent_rule(aut_db *db, const aut_uuid *automation_id, const aut_uuid *run_id
 		(void) snprintf(reason, sizeof reason,
 						"The last %lld runs failed for reasons that do not pass by themselves",
 						(long long) threshold);
-		status = switch_off(db, automation_id, run_id, reason,
-							json_pack("{s:s, s:s, s:s, s:s, s:I, s:I, s:O?}", "reason", reason, "source",
-									  source, "run_id", aut_uuid_format(run_id, id), "rule", "permanent",
-									  "threshold", (json_int_t) threshold, "permanent_failure_count",
-									  (json_int_t) threshold, "status_detail", newest),
-							source, now_us, err);
+		status =
+			switch_off(db, automation_id, run_id, reason,
+					   json_pack("{s:s, s:s, s:s, s:s, s:I, s:I, s:O?}", "reason", reason, "source",
+								 source, "run_id", aut_uuid_format(run_id, id), "rule", "permanent",
+								 "threshold", (json_int_t) threshold, "permanent_failure_count",
+								 (json_int_t) threshold, "status_detail", newest),
+					   source, now_us, err);
 	}
 	json_decref(newest);
 	*out_off = off;
@@ -273,13 +277,14 @@ consecutive_rule(aut_db *db, const aut_settings *settings, const aut_uuid *autom
 		(found->last_success != AUT_TIME_NONE &&
 		 found->last_success >= now_us - hours * 3600 * AUT_US_PER_S))
 		return AUT_OK;
-	(void) snprintf(reason, sizeof reason, "The last %lld runs failed and none succeeded within %lld hours",
+	(void) snprintf(reason, sizeof reason,
+					"The last %lld runs failed and none succeeded within %lld hours",
 					(long long) threshold, (long long) hours);
 	return switch_off(db, automation_id, run_id, reason,
-					  json_pack("{s:s, s:s, s:s, s:s, s:I, s:I, s:I}", "reason", reason, "source", source,
-								"run_id", aut_uuid_format(run_id, id), "rule", "consecutive", "threshold",
-								(json_int_t) threshold, "failure_count", (json_int_t) threshold,
-								"window_hours", (json_int_t) hours),
+					  json_pack("{s:s, s:s, s:s, s:s, s:I, s:I, s:I}", "reason", reason, "source",
+								source, "run_id", aut_uuid_format(run_id, id), "rule",
+								"consecutive", "threshold", (json_int_t) threshold, "failure_count",
+								(json_int_t) threshold, "window_hours", (json_int_t) hours),
 					  source, now_us, err);
 }
 

@@ -161,9 +161,9 @@ list_page(aut_call *call, const char *wanted, const aut__page *page, json_t **ou
 		status = aut_store_upload_list_after(call->db, &who->org_id, &who->user_id, wanted, &after,
 											 more, &list, err);
 	else if (status == AUT_OK)
-		status = aut_store_upload_list(call->db, &who->org_id, &who->user_id, wanted, more,
-									   page->offset, &list, page->cursor == NULL ? &total : NULL,
-									   err);
+		status =
+			aut_store_upload_list(call->db, &who->org_id, &who->user_id, wanted, more, page->offset,
+								  &list, page->cursor == NULL ? &total : NULL, err);
 	if (status == AUT_OK)
 		status = aut__give(list_json(&list, page->limit, total), out, err);
 	aut_upload_list_done(&list);

@@ -96,11 +96,11 @@ scheme_rules(aut__problems *problems, const json_t *body, const char *text)
 static void
 read_rest(aut__problems *problems, const json_t *body, bool update, aut__webhook_form *form)
 {
-	(void) note(form, AUT__W_EXPR,
-				aut__read_text(
-					problems, &AUT__BODY, body,
-					&(aut__rule){.name = "event_key_expr", .nullable = update, .max = EXPR_MAX},
-					&form->event_key_expr));
+	(void) note(
+		form, AUT__W_EXPR,
+		aut__read_text(problems, &AUT__BODY, body,
+					   &(aut__rule){.name = "event_key_expr", .nullable = update, .max = EXPR_MAX},
+					   &form->event_key_expr));
 	if (note(form, AUT__W_HEADER,
 			 aut__read_text(problems, &AUT__BODY, body,
 							&(aut__rule){.name = "signature_header",
@@ -137,22 +137,26 @@ aut_status
 aut__webhook_form_create(const json_t *body, aut__webhook_form *out, json_t **out_problems,
 						 aut_error *err)
 {
-	static const char *const known[] = {
-		"name",           "source", "event_key_expr", "signature_header", "signature_scheme",
-		"event_id_header", "webhook_secret", NULL};
+	static const char *const known[] = {"name",
+										"source",
+										"event_key_expr",
+										"signature_header",
+										"signature_scheme",
+										"event_id_header",
+										"webhook_secret",
+										NULL};
 	aut__problems problems = {0};
 	aut__webhook_form made = {0};
 	const char *source = NULL;
 
 	if (aut__is_object(&problems, &AUT__BODY, body))
 	{
-		(void) note(&made, AUT__W_NAME,
-					aut__read_text(&problems, &AUT__BODY, body,
-								   &(aut__rule){.name = "name",
-												.required = true,
-												.min = 1,
-												.max = NAME_MAX_CHARS},
-								   &made.name));
+		(void) note(
+			&made, AUT__W_NAME,
+			aut__read_text(
+				&problems, &AUT__BODY, body,
+				&(aut__rule){.name = "name", .required = true, .min = 1, .max = NAME_MAX_CHARS},
+				&made.name));
 		if (note(&made, AUT__W_SOURCE,
 				 aut__read_text(&problems, &AUT__BODY, body,
 								&(aut__rule){.name = "source",
@@ -186,21 +190,24 @@ aut_status
 aut__webhook_form_update(const json_t *body, aut__webhook_form *out, json_t **out_problems,
 						 aut_error *err)
 {
-	static const char *const known[] = {"name",             "event_key_expr",  "signature_header",
-										"signature_scheme", "event_id_header", "enabled",
+	static const char *const known[] = {"name",
+										"event_key_expr",
+										"signature_header",
+										"signature_scheme",
+										"event_id_header",
+										"enabled",
 										NULL};
 	aut__problems problems = {0};
 	aut__webhook_form made = {0};
 
 	if (aut__is_object(&problems, &AUT__BODY, body))
 	{
-		(void) note(&made, AUT__W_NAME,
-					aut__read_text(&problems, &AUT__BODY, body,
-								   &(aut__rule){.name = "name",
-												.nullable = true,
-												.min = 1,
-												.max = NAME_MAX_CHARS},
-								   &made.name));
+		(void) note(
+			&made, AUT__W_NAME,
+			aut__read_text(
+				&problems, &AUT__BODY, body,
+				&(aut__rule){.name = "name", .nullable = true, .min = 1, .max = NAME_MAX_CHARS},
+				&made.name));
 		read_rest(&problems, body, true, &made);
 		made.has_enabled =
 			note(&made, AUT__W_ENABLED,

@@ -23,14 +23,15 @@ static const aut_stmt automation_insert = {
 			  "tttibt"
 			  "tjTTTT",
 	.columns = "",
-	.sql = "INSERT INTO automation.automation"
-		   " (id, org_id, user_id, owner, name, description, prompt,"
-		   " preset_metadata, plugin_spec, model, agent_profile_id, trigger, trigger_type,"
-		   " observability_associations,"
-		   " tarball_path, setup_script_path, entrypoint, timeout_s, keep_alive, state,"
-		   " disabled_reason, disabled_detail, disabled_at, deleted_at, created_at, updated_at)"
-		   " VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18,"
-		   " $19, $20, $21, $22, $23, $24, $25, $26)",
+	.sql =
+		"INSERT INTO automation.automation"
+		" (id, org_id, user_id, owner, name, description, prompt,"
+		" preset_metadata, plugin_spec, model, agent_profile_id, trigger, trigger_type,"
+		" observability_associations,"
+		" tarball_path, setup_script_path, entrypoint, timeout_s, keep_alive, state,"
+		" disabled_reason, disabled_detail, disabled_at, deleted_at, created_at, updated_at)"
+		" VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18,"
+		" $19, $20, $21, $22, $23, $24, $25, $26)",
 };
 
 /* Ids, owner and created_at never change. */
@@ -66,23 +67,26 @@ static const aut_stmt automation_update = {
 		   " WHERE id = $1",
 };
 
-#define COLUMNS                                                                                      \
-	"a.id, a.org_id, a.user_id, a.owner, a.name, a.description, a.prompt, a.preset_metadata, "       \
-	"a.plugin_spec, a.model, a.agent_profile_id, a.trigger, a.trigger_type, "                        \
-	"a.observability_associations, a.tarball_path, a.setup_script_path, a.entrypoint, a.timeout_s, " \
-	"a.keep_alive, a.state, a.disabled_reason, a.disabled_detail, a.disabled_at, a.deleted_at, "     \
-	"a.last_triggered_at, a.created_at, a.updated_at, s.next_fire_at, s.last_fire_at, "              \
-	"(SELECT m.created_at FROM automation.run AS m WHERE m.automation_id = a.id"                     \
+#define COLUMNS                                                                                    \
+	"a.id, a.org_id, a.user_id, a.owner, a.name, a.description, a.prompt, a.preset_metadata, "     \
+	"a.plugin_spec, a.model, a.agent_profile_id, a.trigger, a.trigger_type, "                      \
+	"a.observability_associations, a.tarball_path, a.setup_script_path, a.entrypoint, "            \
+	"a.timeout_s, "                                                                                \
+	"a.keep_alive, a.state, a.disabled_reason, a.disabled_detail, a.disabled_at, a.deleted_at, "   \
+	"a.last_triggered_at, a.created_at, a.updated_at, s.next_fire_at, s.last_fire_at, "            \
+	"(SELECT m.created_at FROM automation.run AS m WHERE m.automation_id = a.id"                   \
 	" AND m.trigger_source = 'manual' ORDER BY m.created_at DESC LIMIT 1) AS last_manual_at"
 #define TYPES "uuuttttjjttjtjtttibttjTTTTTTTT"
-#define FROM                                                                                         \
-	" FROM automation.automation AS a LEFT JOIN automation.schedule AS s ON s.automation_id = a.id"
+#define FROM                                                                                       \
+	" FROM automation.automation AS a LEFT JOIN automation.schedule AS s ON s.automation_id = "    \
+	"a.id"
 
 static const aut_stmt automation_get = {
 	.name = "automation_get",
 	.params = "uu",
 	.columns = TYPES,
-	.sql = "SELECT " COLUMNS FROM " WHERE a.id = $2 AND a.org_id = $1 AND a.deleted_at IS NULL LIMIT 1",
+	.sql = "SELECT " COLUMNS FROM
+		   " WHERE a.id = $2 AND a.org_id = $1 AND a.deleted_at IS NULL LIMIT 1",
 };
 
 /* index: automation_org_name_idx */
@@ -95,15 +99,16 @@ static const aut_stmt automation_by_name = {
 };
 
 /* index: automation_org_created_idx */
-#define OF_ORG                                                                                       \
-	" WHERE a.org_id = $1 AND a.deleted_at IS NULL"                                                  \
+#define OF_ORG                                                                                     \
+	" WHERE a.org_id = $1 AND a.deleted_at IS NULL"                                                \
 	" AND ($2 = 0 OR ($2 = 1 AND a.user_id = $3) OR ($2 = 2 AND a.user_id <> $3))"
 
 static const aut_stmt automation_list = {
 	.name = "automation_list",
 	.params = "uiull",
 	.columns = TYPES,
-	.sql = "SELECT " COLUMNS FROM OF_ORG " ORDER BY a.created_at DESC, a.id DESC LIMIT $4 OFFSET $5",
+	.sql =
+		"SELECT " COLUMNS FROM OF_ORG " ORDER BY a.created_at DESC, a.id DESC LIMIT $4 OFFSET $5",
 };
 
 /* From a place on.  Both columns of the index run the same way, so the row value is one range of it. */
@@ -134,9 +139,9 @@ static const aut_stmt automation_triggered = {
 };
 
 const aut_stmt *const aut__automation_statements[] = {
-	&automation_insert, &automation_update, &automation_get,       &automation_by_name,
-	&automation_list,   &automation_list_after, &automation_count, &automation_triggered,
-	NULL,
+	&automation_insert,  &automation_update,    &automation_get,
+	&automation_by_name, &automation_list,      &automation_list_after,
+	&automation_count,   &automation_triggered, NULL,
 };
 
 /* ---- reading ------------------------------------------------------------------------------- */
@@ -225,8 +230,8 @@ aut_store_automation_get(aut_db *db, const aut_uuid *org_id, const aut_uuid *id,
 {
 	char text[AUT_UUID_TEXT_MAX];
 	aut_automation_list list = {0};
-	aut_status status =
-		read_list(db, &automation_get, (aut_value[]){aut_v_uuid(org_id), aut_v_uuid(id)}, &list, err);
+	aut_status status = read_list(db, &automation_get,
+								  (aut_value[]){aut_v_uuid(org_id), aut_v_uuid(id)}, &list, err);
 
 	if (status == AUT_OK && list.count == 0)
 		status = aut_fail(err, AUT_ENOTFOUND, "automation %s not found", aut_uuid_format(id, text));
@@ -241,8 +246,8 @@ aut_status
 aut_store_automation_by_name(aut_db *db, const aut_uuid *org_id, const char *name,
 							 aut_automation_list *out, aut_error *err)
 {
-	return read_list(db, &automation_by_name, (aut_value[]){aut_v_uuid(org_id), aut_v_text(name)}, out,
-					 err);
+	return read_list(db, &automation_by_name, (aut_value[]){aut_v_uuid(org_id), aut_v_text(name)},
+					 out, err);
 }
 
 aut_status
@@ -280,8 +285,9 @@ aut_store_automation_list_after(aut_db *db, const aut_uuid *org_id, aut_created_
 								aut_automation_list *out, aut_error *err)
 {
 	aut_value params[] = {
-		aut_v_uuid(org_id),           aut_v_int((int64_t) by), aut_v_uuid(user_id),
-		aut_v_time(after->created_at), aut_v_uuid(&after->id),  aut_v_big(limit),
+		aut_v_uuid(org_id),     aut_v_int((int64_t) by),
+		aut_v_uuid(user_id),    aut_v_time(after->created_at),
+		aut_v_uuid(&after->id), aut_v_big(limit),
 	};
 	aut_status status = aut__check_window(limit, 0, err);
 
@@ -380,6 +386,6 @@ aut_store_automation_update(aut_db *db, const aut_automation *automation, aut_er
 aut_status
 aut_store_automation_triggered(aut_db *db, const aut_uuid *id, int64_t at, aut_error *err)
 {
-	return aut_db_run(db, &automation_triggered, (aut_value[]){aut_v_uuid(id), aut_v_time(at)}, NULL,
-					  NULL, err);
+	return aut_db_run(db, &automation_triggered, (aut_value[]){aut_v_uuid(id), aut_v_time(at)},
+					  NULL, NULL, err);
 }

@@ -41,9 +41,10 @@ static const aut_stmt run_claim = {
 
 /* The same for runs the host executes itself, where no agent is ready; what waits for one is passed over.
  * Index: run_ready_idx */
-#define INLINE                                                                                       \
-	"SELECT r.id FROM automation.run AS r JOIN automation.automation AS a ON a.id = r.automation_id" \
-	" WHERE r.status = 'PENDING' AND r.ready_at <= $2 AND a.tarball_path = $5"                       \
+#define INLINE                                                                                     \
+	"SELECT r.id FROM automation.run AS r JOIN automation.automation AS a ON a.id = "              \
+	"r.automation_id"                                                                              \
+	" WHERE r.status = 'PENDING' AND r.ready_at <= $2 AND a.tarball_path = $5"                     \
 	" ORDER BY r.ready_at, r.id LIMIT $3"
 static const aut_stmt run_claim_inline = {
 	.name = "run_claim_inline",
@@ -63,7 +64,8 @@ static const aut_stmt run_next_ready_inline = {
 	.name = "run_next_ready_inline",
 	.params = "t",
 	.columns = "T",
-	.sql = "SELECT r.ready_at FROM automation.run AS r JOIN automation.automation AS a ON a.id = r.automation_id"
+	.sql = "SELECT r.ready_at FROM automation.run AS r JOIN automation.automation AS a ON a.id = "
+		   "r.automation_id"
 		   " WHERE r.status = 'PENDING' AND a.tarball_path = $1 ORDER BY r.ready_at LIMIT 1",
 };
 
@@ -87,9 +89,9 @@ static const aut_stmt run_held = {
 /* Index: run_held_idx, all of it: runs in flight are few.  The order is the index's, which keeps SQLite
  * from walking the whole table in the order of ids instead.  Attempt and start stay, because the new
  * holder goes on with what the old one began. */
-#define ADOPTABLE                                                                                    \
-	"WHERE r.status = 'RUNNING' AND r.worker IS DISTINCT FROM $1 AND NOT EXISTS (SELECT 1"           \
-	" FROM automation.worker AS w WHERE w.name = r.worker AND w.lease_until >= $2)"                  \
+#define ADOPTABLE                                                                                  \
+	"WHERE r.status = 'RUNNING' AND r.worker IS DISTINCT FROM $1 AND NOT EXISTS (SELECT 1"         \
+	" FROM automation.worker AS w WHERE w.name = r.worker AND w.lease_until >= $2)"                \
 	" ORDER BY r.worker, r.id LIMIT $3"
 
 static const aut_stmt run_adopt = {
@@ -174,9 +176,20 @@ static const aut_stmt run_cleanup_set = {
 };
 
 const aut_stmt *const aut__claim_statements[] = {
-	&run_claim,   &run_next_ready,  &run_held,         &run_adopt,       &run_deadline, &run_started, &run_note,
-	&run_requeue, &run_cleanup_due, &run_next_cleanup, &run_cleanup_set,
-	&run_claim_inline, &run_next_ready_inline, NULL,
+	&run_claim,
+	&run_next_ready,
+	&run_held,
+	&run_adopt,
+	&run_deadline,
+	&run_started,
+	&run_note,
+	&run_requeue,
+	&run_cleanup_due,
+	&run_next_cleanup,
+	&run_cleanup_set,
+	&run_claim_inline,
+	&run_next_ready_inline,
+	NULL,
 };
 
 /* ---- ids ----------------------------------------------------------------------------------- */
@@ -256,8 +269,10 @@ aut_store_run_claim_inline(aut_db *db, const char *worker, int64_t now, int64_t 
 						   aut_uuid *out_ids, size_t *out_count, aut_error *err)
 {
 	aut_value params[] = {
-		aut_v_text(worker),        aut_v_time(now),
-		aut_v_big(limit),          aut_v_text(PHASE_CLAIMED),
+		aut_v_text(worker),
+		aut_v_time(now),
+		aut_v_big(limit),
+		aut_v_text(PHASE_CLAIMED),
 		aut_v_text(AUT_TARBALL_INLINE),
 	};
 
@@ -306,8 +321,8 @@ aut_store_run_next_ready(aut_db *db, int64_t *out, aut_error *err)
 aut_status
 aut_store_run_next_ready_inline(aut_db *db, int64_t *out, aut_error *err)
 {
-	return aut__run_time(db, &run_next_ready_inline,
-						 (aut_value[]){aut_v_text(AUT_TARBALL_INLINE)}, out, err);
+	return aut__run_time(db, &run_next_ready_inline, (aut_value[]){aut_v_text(AUT_TARBALL_INLINE)},
+						 out, err);
 }
 
 aut_status
@@ -322,9 +337,9 @@ aut_status
 aut_store_run_deadline(aut_db *db, const aut_uuid *id, const char *worker, int64_t timeout_at,
 					   bool *out_won, aut_error *err)
 {
-	return aut__run_guarded(db, &run_deadline,
-							(aut_value[]){aut_v_uuid(id), aut_v_text(worker), aut_v_time(timeout_at)},
-							out_won, err);
+	return aut__run_guarded(
+		db, &run_deadline,
+		(aut_value[]){aut_v_uuid(id), aut_v_text(worker), aut_v_time(timeout_at)}, out_won, err);
 }
 
 aut_status
@@ -366,6 +381,6 @@ aut_store_run_requeue(aut_db *db, const aut_uuid *id, const char *worker, int64_
 aut_status
 aut_store_run_cleanup_set(aut_db *db, const aut_uuid *id, int64_t at, aut_error *err)
 {
-	return aut_db_run(db, &run_cleanup_set, (aut_value[]){aut_v_uuid(id), aut_v_time(at)}, NULL, NULL,
-					  err);
+	return aut_db_run(db, &run_cleanup_set, (aut_value[]){aut_v_uuid(id), aut_v_time(at)}, NULL,
+					  NULL, err);
 }

@@ -274,7 +274,8 @@ check_param(const aut_value *value, char declared, size_t number, aut_error *err
 			if (value->data == NULL)
 				return aut_fail(err, AUT_EINTERNAL, "parameter $%zu has no data", number);
 			if (memchr(value->data, '\0', value->len) != NULL)
-				return aut_fail(err, AUT_EINVAL, "parameter $%zu: text contains a NUL byte", number);
+				return aut_fail(err, AUT_EINVAL, "parameter $%zu: text contains a NUL byte",
+								number);
 			if (!aut_utf8_valid(value->data, value->len))
 				return aut_fail(err, AUT_EINVAL, "parameter $%zu: text is not valid UTF-8", number);
 			break;
@@ -286,7 +287,8 @@ check_param(const aut_value *value, char declared, size_t number, aut_error *err
 		case 'u':
 			break;
 		default:
-			return aut_fail(err, AUT_EINTERNAL, "parameter $%zu: unknown type '%c'", number, declared);
+			return aut_fail(err, AUT_EINTERNAL, "parameter $%zu: unknown type '%c'", number,
+							declared);
 	}
 	return AUT_OK;
 }

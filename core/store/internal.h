@@ -27,11 +27,12 @@ extern const aut_stmt *const aut__retention_statements[];
  * The columns of a run, in the order aut__run_read takes them.  Written once: every statement that
  * returns whole runs begins with these.
  */
-#define AUT__RUN_COLUMNS                                                                             \
-	"r.id, r.automation_id, r.status, r.trigger_source, r.scheduled_for, r.ready_at, r.attempt, "    \
-	"r.worker, r.bash_command_id, r.sandbox_id, r.timeout_at, r.cleanup_at, r.error_detail, "        \
-	"r.status_detail, r.current_phase, r.conversation_id, r.cost, r.exit_code, r.output_bytes, "     \
-	"r.observability_associations, r.run_metadata, r.resolved_runtime, r.created_at, r.started_at, " \
+#define AUT__RUN_COLUMNS                                                                           \
+	"r.id, r.automation_id, r.status, r.trigger_source, r.scheduled_for, r.ready_at, r.attempt, "  \
+	"r.worker, r.bash_command_id, r.sandbox_id, r.timeout_at, r.cleanup_at, r.error_detail, "      \
+	"r.status_detail, r.current_phase, r.conversation_id, r.cost, r.exit_code, r.output_bytes, "   \
+	"r.observability_associations, r.run_metadata, r.resolved_runtime, r.created_at, "             \
+	"r.started_at, "                                                                               \
 	"r.completed_at"
 #define AUT__RUN_TYPES "uuttTTitttTTtjttdiljjjTTT"
 #define AUT__RUN_WIDTH 25
@@ -46,8 +47,8 @@ aut_status aut__check_window(int64_t limit, int64_t offset, aut_error *err);
 aut_status aut__items_alloc(size_t count, size_t size, void **out, aut_error *err);
 
 /* Run a statement that changes rows; *out_won (may be NULL): did it change any? */
-aut_status aut__run_guarded(aut_db *db, const aut_stmt *stmt, const aut_value *params, bool *out_won,
-							aut_error *err);
+aut_status aut__run_guarded(aut_db *db, const aut_stmt *stmt, const aut_value *params,
+							bool *out_won, aut_error *err);
 
 /* Run a statement whose one row has one time, or no row: AUT_TIME_NONE. */
 aut_status aut__run_time(aut_db *db, const aut_stmt *stmt, const aut_value *params, int64_t *out,

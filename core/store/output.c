@@ -77,8 +77,8 @@ length_of(aut_db *db, const aut_uuid *run_id, int64_t *out, aut_error *err)
 }
 
 aut_status
-aut_store_output_append(aut_db *db, const aut_uuid *run_id, int64_t start, const void *data, size_t len,
-						int64_t now, int64_t keep, aut_error *err)
+aut_store_output_append(aut_db *db, const aut_uuid *run_id, int64_t start, const void *data,
+						size_t len, int64_t now, int64_t keep, aut_error *err)
 {
 	const char *bytes = data;
 	int64_t have = 0;
@@ -99,8 +99,8 @@ aut_store_output_append(aut_db *db, const aut_uuid *run_id, int64_t start, const
 		start = have;
 	}
 	status = aut__run_guarded(db, &output_grow,
-							  (aut_value[]){aut_v_uuid(run_id), aut_v_big(have), aut_v_big(end)}, &won,
-							  err);
+							  (aut_value[]){aut_v_uuid(run_id), aut_v_big(have), aut_v_big(end)},
+							  &won, err);
 	if (status == AUT_OK && !won)
 		status = aut_fail(err, AUT_EBUSY, "somebody else appends to the output of this run");
 	while (status == AUT_OK && start < end)
@@ -118,22 +118,23 @@ aut_store_output_append(aut_db *db, const aut_uuid *run_id, int64_t start, const
 		start += (int64_t) piece;
 	}
 	if (status == AUT_OK && end > keep)
-		status = aut_db_run(db, &output_trim,
-							(aut_value[]){aut_v_uuid(run_id), aut_v_big(end - keep)}, NULL, NULL, err);
+		status =
+			aut_db_run(db, &output_trim, (aut_value[]){aut_v_uuid(run_id), aut_v_big(end - keep)},
+					   NULL, NULL, err);
 	return status;
 }
 
 aut_status
-aut_store_output_read(aut_db *db, const aut_uuid *run_id, int64_t after, int64_t limit, aut_rows *out,
-					  aut_error *err)
+aut_store_output_read(aut_db *db, const aut_uuid *run_id, int64_t after, int64_t limit,
+					  aut_rows *out, aut_error *err)
 {
 	aut_rows rows = {0};
 	aut_status status = aut__check_window(limit, 0, err);
 
 	if (status == AUT_OK)
 		status = aut_db_run(db, &output_read,
-							(aut_value[]){aut_v_uuid(run_id), aut_v_big(after), aut_v_big(limit)}, &rows,
-							NULL, err);
+							(aut_value[]){aut_v_uuid(run_id), aut_v_big(after), aut_v_big(limit)},
+							&rows, NULL, err);
 	if (status == AUT_OK)
 		*out = rows;
 	else

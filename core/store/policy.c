@@ -29,7 +29,8 @@ static const aut_stmt dedupe_run = {
 	.name = "dedupe_run",
 	.params = "ut",
 	.columns = "u",
-	.sql = "SELECT run_id FROM automation.dedupe WHERE automation_id = $1 AND dedupe_key = $2 LIMIT 1",
+	.sql =
+		"SELECT run_id FROM automation.dedupe WHERE automation_id = $1 AND dedupe_key = $2 LIMIT 1",
 };
 
 /* ---- switching off ------------------------------------------------------------------------- */
@@ -96,7 +97,8 @@ static const aut_stmt automation_switch = {
 	.name = "automation_switch",
 	.params = "u",
 	.columns = "tjT",
-	.sql = "SELECT state, disabled_detail, deleted_at FROM automation.automation WHERE id = $1 LIMIT 1",
+	.sql = "SELECT state, disabled_detail, deleted_at FROM automation.automation WHERE id = $1 "
+		   "LIMIT 1",
 };
 
 /* A claim that should not have been: as if it had not been, and skipped. */
@@ -112,10 +114,11 @@ static const aut_stmt run_skip_claimed = {
 
 /* Index: run_ready_idx, from the last one that was told on.  What the host executes itself waits for no
  * backend. */
-#define WAITING                                                                                      \
-	"SELECT r.id, r.ready_at FROM automation.run AS r WHERE r.status = 'PENDING'"                    \
-	" AND (r.ready_at, r.id) > ($1, $2) AND r.ready_at <= $3 AND NOT EXISTS (SELECT 1"               \
-	" FROM automation.automation AS a WHERE a.id = r.automation_id AND a.tarball_path = 'sql://inline')" \
+#define WAITING                                                                                    \
+	"SELECT r.id, r.ready_at FROM automation.run AS r WHERE r.status = 'PENDING'"                  \
+	" AND (r.ready_at, r.id) > ($1, $2) AND r.ready_at <= $3 AND NOT EXISTS (SELECT 1"             \
+	" FROM automation.automation AS a WHERE a.id = r.automation_id AND a.tarball_path = "          \
+	"'sql://inline')"                                                                              \
 	" ORDER BY r.ready_at, r.id LIMIT $4"
 static const aut_stmt run_wait_next = {
 	.name = "run_wait_next",
@@ -134,16 +137,27 @@ static const aut_stmt run_wait_phase = {
 };
 
 const aut_stmt *const aut__policy_statements[] = {
-	&dedupe_take,          &dedupe_run,       &schedule_stop,     &automation_disable, &disable_event_insert,
-	&disable_event_newest, &run_ended_newest, &automation_switch, &run_skip_claimed,   &run_wait_next,
-	&run_wait_phase,       &automation_lock,  NULL,
+	&dedupe_take,
+	&dedupe_run,
+	&schedule_stop,
+	&automation_disable,
+	&disable_event_insert,
+	&disable_event_newest,
+	&run_ended_newest,
+	&automation_switch,
+	&run_skip_claimed,
+	&run_wait_next,
+	&run_wait_phase,
+	&automation_lock,
+	NULL,
 };
 
 /* ---- functions ----------------------------------------------------------------------------- */
 
 aut_status
-aut_store_dedupe_take(aut_db *db, const aut_uuid *automation_id, const char *key, const aut_uuid *run_id,
-					  int64_t now, int64_t expires_at, bool *out_taken, aut_error *err)
+aut_store_dedupe_take(aut_db *db, const aut_uuid *automation_id, const char *key,
+					  const aut_uuid *run_id, int64_t now, int64_t expires_at, bool *out_taken,
+					  aut_error *err)
 {
 	aut_value params[] = {
 		aut_v_uuid(automation_id), aut_v_text(key), aut_v_uuid(run_id),
@@ -158,8 +172,9 @@ aut_store_dedupe_run(aut_db *db, const aut_uuid *automation_id, const char *key,
 					 aut_error *err)
 {
 	aut_rows rows = {0};
-	aut_status status = aut_db_run(
-		db, &dedupe_run, (aut_value[]){aut_v_uuid(automation_id), aut_v_text(key)}, &rows, NULL, err);
+	aut_status status =
+		aut_db_run(db, &dedupe_run, (aut_value[]){aut_v_uuid(automation_id), aut_v_text(key)},
+				   &rows, NULL, err);
 
 	if (status == AUT_OK && rows.count == 0)
 		status = aut_fail(err, AUT_ENOTFOUND, "no run has that dedupe key");
@@ -172,7 +187,8 @@ aut_store_dedupe_run(aut_db *db, const aut_uuid *automation_id, const char *key,
 aut_status
 aut_store_schedule_stop(aut_db *db, const aut_uuid *automation_id, aut_error *err)
 {
-	return aut_db_run(db, &schedule_stop, (aut_value[]){aut_v_uuid(automation_id)}, NULL, NULL, err);
+	return aut_db_run(db, &schedule_stop, (aut_value[]){aut_v_uuid(automation_id)}, NULL, NULL,
+					  err);
 }
 
 aut_status
@@ -188,7 +204,8 @@ aut_status
 aut_store_automation_lock(aut_db *db, const aut_uuid *id, aut_error *err)
 {
 	aut_rows rows = {0};
-	aut_status status = aut_db_run(db, &automation_lock, (aut_value[]){aut_v_uuid(id)}, &rows, NULL, err);
+	aut_status status =
+		aut_db_run(db, &automation_lock, (aut_value[]){aut_v_uuid(id)}, &rows, NULL, err);
 
 	aut_rows_done(&rows);
 	return status;
@@ -211,9 +228,11 @@ aut_store_disable_event_insert(aut_db *db, const aut_disable_event *event, aut_e
 }
 
 aut_status
-aut_store_disable_event_newest(aut_db *db, const aut_uuid *automation_id, int64_t *out, aut_error *err)
+aut_store_disable_event_newest(aut_db *db, const aut_uuid *automation_id, int64_t *out,
+							   aut_error *err)
 {
-	return aut__run_time(db, &disable_event_newest, (aut_value[]){aut_v_uuid(automation_id)}, out, err);
+	return aut__run_time(db, &disable_event_newest, (aut_value[]){aut_v_uuid(automation_id)}, out,
+						 err);
 }
 
 aut_status
@@ -255,8 +274,9 @@ aut_store_run_skip_claimed(aut_db *db, const aut_uuid *id, const char *worker, i
 }
 
 aut_status
-aut_store_run_waiting(aut_db *db, const char *phase, int64_t now, int64_t limit, int64_t *after_ready_at,
-					  aut_uuid *after_id, aut_uuid *out_ids, size_t *out_count, aut_error *err)
+aut_store_run_waiting(aut_db *db, const char *phase, int64_t now, int64_t limit,
+					  int64_t *after_ready_at, aut_uuid *after_id, aut_uuid *out_ids,
+					  size_t *out_count, aut_error *err)
 {
 	aut_value params[] = {
 		aut_v_time(*after_ready_at),
@@ -274,8 +294,9 @@ aut_store_run_waiting(aut_db *db, const char *phase, int64_t now, int64_t limit,
 	for (size_t i = 0; status == AUT_OK && i < rows.count; i++)
 	{
 		out_ids[i] = aut_rows_uuid(&rows, i, 0);
-		status = aut_db_run(db, &run_wait_phase,
-							(aut_value[]){aut_v_uuid(&out_ids[i]), aut_v_text(phase)}, NULL, NULL, err);
+		status =
+			aut_db_run(db, &run_wait_phase,
+					   (aut_value[]){aut_v_uuid(&out_ids[i]), aut_v_text(phase)}, NULL, NULL, err);
 		*after_ready_at = aut_rows_time(&rows, i, 1);
 		*after_id = out_ids[i];
 	}

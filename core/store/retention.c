@@ -14,12 +14,13 @@
 /* Output that goes in one batch. */
 #define BATCH_BYTES_MAX INT64_C(16777216)
 
-#define ENDED " r.status IN ('COMPLETED', 'FAILED', 'CANCELLED', 'SKIPPED') AND r.cleanup_at IS NULL"
+#define ENDED                                                                                      \
+	" r.status IN ('COMPLETED', 'FAILED', 'CANCELLED', 'SKIPPED') AND r.cleanup_at IS NULL"
 #define KEPT_COLUMNS "SELECT r.id, r.automation_id, r.trigger_source, r.created_at, r.output_bytes"
 
 /* index: the primary key, from its beginning */
-#define OLD                                                                                          \
-	KEPT_COLUMNS " FROM automation.run AS r WHERE r.id < $1 AND r.completed_at < $2 AND" ENDED       \
+#define OLD                                                                                        \
+	KEPT_COLUMNS " FROM automation.run AS r WHERE r.id < $1 AND r.completed_at < $2 AND" ENDED     \
 				 " ORDER BY r.id LIMIT $3"
 static const aut_stmt run_old = {
 	.name = "run_old",
@@ -30,8 +31,8 @@ static const aut_stmt run_old = {
 };
 
 /* index: run_newest_idx, forwards */
-#define BEYOND                                                                                       \
-	KEPT_COLUMNS " FROM automation.run AS r WHERE r.automation_id = $1 AND r.id <= $2 AND" ENDED     \
+#define BEYOND                                                                                     \
+	KEPT_COLUMNS " FROM automation.run AS r WHERE r.automation_id = $1 AND r.id <= $2 AND" ENDED   \
 				 " ORDER BY r.id LIMIT $3"
 static const aut_stmt run_beyond = {
 	.name = "run_beyond",
@@ -116,8 +117,8 @@ forget_run(aut_db *db, const aut_rows *rows, size_t row, aut_error *err)
 	if (!source->null && strcmp(source->data, "manual") == 0)
 		status = aut_db_run(
 			db, &run_remember,
-			(aut_value[]){aut_v_uuid(&automation_id), aut_v_time(aut_rows_time(rows, row, 3))}, NULL,
-			NULL, err);
+			(aut_value[]){aut_v_uuid(&automation_id), aut_v_time(aut_rows_time(rows, row, 3))},
+			NULL, NULL, err);
 	if (status == AUT_OK)
 		status = aut_db_run(db, &run_delete, (aut_value[]){aut_v_uuid(&id)}, NULL, NULL, err);
 	return status;
@@ -159,7 +160,8 @@ aut_store_forget_old_runs(aut_db *db, int64_t before, int64_t limit, int64_t kep
 
 	/* created before it ended: what began later cannot be due */
 	aut_uuid_v7_first(before, &first);
-	return forget_runs(db, &run_old, (aut_value[]){aut_v_uuid(&first), aut_v_time(before), aut_v_big(limit)},
+	return forget_runs(db, &run_old,
+					   (aut_value[]){aut_v_uuid(&first), aut_v_time(before), aut_v_big(limit)},
 					   limit, kept_bytes, out_count, out_more, err);
 }
 
@@ -209,13 +211,14 @@ forget(aut_db *db, const aut_stmt *stmt, int64_t before, int64_t limit, int64_t 
 	aut_status status = aut__check_window(limit, 0, err);
 
 	if (status == AUT_OK)
-		status = aut_db_run(db, stmt, (aut_value[]){aut_v_time(before), aut_v_big(limit)}, NULL, out_count,
-							err);
+		status = aut_db_run(db, stmt, (aut_value[]){aut_v_time(before), aut_v_big(limit)}, NULL,
+							out_count, err);
 	return status;
 }
 
 aut_status
-aut_store_forget_uploads(aut_db *db, int64_t before, int64_t limit, int64_t *out_count, aut_error *err)
+aut_store_forget_uploads(aut_db *db, int64_t before, int64_t limit, int64_t *out_count,
+						 aut_error *err)
 {
 	return forget(db, &upload_forget, before, limit, out_count, err);
 }
@@ -227,7 +230,8 @@ aut_store_forget_gaps(aut_db *db, int64_t before, int64_t limit, int64_t *out_co
 }
 
 aut_status
-aut_store_forget_dedupe_keys(aut_db *db, int64_t now, int64_t limit, int64_t *out_count, aut_error *err)
+aut_store_forget_dedupe_keys(aut_db *db, int64_t now, int64_t limit, int64_t *out_count,
+							 aut_error *err)
 {
 	return forget(db, &dedupe_forget, now, limit, out_count, err);
 }

@@ -97,18 +97,20 @@ static const aut_stmt run_list_org = {
 	.name = "run_list_org",
 	.params = "ull",
 	.columns = AUT__RUN_TYPES,
-	.sql = "SELECT " AUT__RUN_COLUMNS " FROM automation.run AS r CROSS JOIN automation.automation AS a"
-		   " WHERE a.id = r.automation_id AND a.org_id = $1 AND a.deleted_at IS NULL"
-		   " ORDER BY r.id DESC LIMIT $2 OFFSET $3",
+	.sql =
+		"SELECT " AUT__RUN_COLUMNS " FROM automation.run AS r CROSS JOIN automation.automation AS a"
+		" WHERE a.id = r.automation_id AND a.org_id = $1 AND a.deleted_at IS NULL"
+		" ORDER BY r.id DESC LIMIT $2 OFFSET $3",
 };
 
 static const aut_stmt run_list_org_after = {
 	.name = "run_list_org_after",
 	.params = "uul",
 	.columns = AUT__RUN_TYPES,
-	.sql = "SELECT " AUT__RUN_COLUMNS " FROM automation.run AS r CROSS JOIN automation.automation AS a"
-		   " WHERE a.id = r.automation_id AND a.org_id = $1 AND a.deleted_at IS NULL AND r.id < $2"
-		   " ORDER BY r.id DESC LIMIT $3",
+	.sql =
+		"SELECT " AUT__RUN_COLUMNS " FROM automation.run AS r CROSS JOIN automation.automation AS a"
+		" WHERE a.id = r.automation_id AND a.org_id = $1 AND a.deleted_at IS NULL AND r.id < $2"
+		" ORDER BY r.id DESC LIMIT $3",
 };
 
 /* index: run_status_idx */
@@ -124,7 +126,8 @@ static const aut_stmt run_task = {
 	.name = "run_task",
 	.params = "u",
 	.columns = AUT__RUN_TYPES "uuttTtjtttttjibj",
-	.sql = "SELECT " AUT__RUN_COLUMNS ", a.org_id, a.user_id, a.owner, a.state, a.deleted_at, a.name, a.trigger, a.trigger_type, a.model,"
+	.sql = "SELECT " AUT__RUN_COLUMNS ", a.org_id, a.user_id, a.owner, a.state, a.deleted_at, "
+		   "a.name, a.trigger, a.trigger_type, a.model,"
 		   " a.agent_profile_id, a.tarball_path, a.entrypoint, a.observability_associations,"
 		   " a.timeout_s, a.keep_alive, i.input"
 		   " FROM automation.run AS r"
@@ -171,9 +174,10 @@ static const aut_stmt run_skip_pending = {
 };
 
 const aut_stmt *const aut__run_statements[] = {
-	&run_insert, &run_input_insert, &run_get,    &run_list,         &run_list_org, &run_counts,
-	&run_list_after, &run_list_org_after,
-	&run_task,   &run_phase,        &run_finish, &run_skip_pending, NULL,
+	&run_insert,   &run_input_insert, &run_get,        &run_list,
+	&run_list_org, &run_counts,       &run_list_after, &run_list_org_after,
+	&run_task,     &run_phase,        &run_finish,     &run_skip_pending,
+	NULL,
 };
 
 /* ---- reading ------------------------------------------------------------------------------- */
@@ -280,8 +284,8 @@ aut_store_run_list(aut_db *db, const aut_uuid *automation_id, int64_t limit, int
 	if (status != AUT_OK)
 		return status;
 	return read_list(db, &run_list,
-					 (aut_value[]){aut_v_uuid(automation_id), aut_v_big(limit), aut_v_big(offset)}, out,
-					 err);
+					 (aut_value[]){aut_v_uuid(automation_id), aut_v_big(limit), aut_v_big(offset)},
+					 out, err);
 }
 
 aut_status
@@ -293,7 +297,8 @@ aut_store_run_list_org(aut_db *db, const aut_uuid *org_id, int64_t limit, int64_
 	if (status != AUT_OK)
 		return status;
 	return read_list(db, &run_list_org,
-					 (aut_value[]){aut_v_uuid(org_id), aut_v_big(limit), aut_v_big(offset)}, out, err);
+					 (aut_value[]){aut_v_uuid(org_id), aut_v_big(limit), aut_v_big(offset)}, out,
+					 err);
 }
 
 /* Both _after lists: an owner of the runs, a place, a limit. */
@@ -424,10 +429,11 @@ aut_store_run_insert(aut_db *db, const aut_run_new *run, aut_error *err)
 }
 
 aut_status
-aut_store_run_phase(aut_db *db, const aut_uuid *id, const char *phase, bool *out_won, aut_error *err)
+aut_store_run_phase(aut_db *db, const aut_uuid *id, const char *phase, bool *out_won,
+					aut_error *err)
 {
-	return aut__run_guarded(db, &run_phase, (aut_value[]){aut_v_uuid(id), aut_v_text(phase)}, out_won,
-							err);
+	return aut__run_guarded(db, &run_phase, (aut_value[]){aut_v_uuid(id), aut_v_text(phase)},
+							out_won, err);
 }
 
 aut_status
@@ -459,8 +465,8 @@ aut_store_run_skip_pending(aut_db *db, const aut_uuid *automation_id, bool manua
 {
 	int64_t affected = 0;
 	aut_value params[] = {
-		aut_v_uuid(automation_id), aut_v_bool(manual_too), aut_v_time(now), aut_v_text(error_detail),
-		aut_v_json(status_detail),
+		aut_v_uuid(automation_id), aut_v_bool(manual_too),    aut_v_time(now),
+		aut_v_text(error_detail),  aut_v_json(status_detail),
 	};
 	aut_status status = aut_db_run(db, &run_skip_pending, params, NULL, &affected, err);
 

@@ -59,10 +59,11 @@ static const aut_stmt gap_insert = {
 	.name = "gap_insert",
 	.params = "uTTlT",
 	.columns = "",
-	.sql = "INSERT INTO automation.gap (automation_id, first_missed, last_missed, missed, created_at)"
-		   " VALUES ($1, $2, $3, $4, $5)"
-		   " ON CONFLICT (automation_id, first_missed) DO UPDATE SET"
-		   " last_missed = excluded.last_missed, missed = excluded.missed",
+	.sql =
+		"INSERT INTO automation.gap (automation_id, first_missed, last_missed, missed, created_at)"
+		" VALUES ($1, $2, $3, $4, $5)"
+		" ON CONFLICT (automation_id, first_missed) DO UPDATE SET"
+		" last_missed = excluded.last_missed, missed = excluded.missed",
 };
 
 const aut_stmt *const aut__schedule_statements[] = {
@@ -87,7 +88,8 @@ aut_store_schedule_put(aut_db *db, const aut_uuid *automation_id, const char *ex
 aut_status
 aut_store_schedule_delete(aut_db *db, const aut_uuid *automation_id, aut_error *err)
 {
-	return aut_db_run(db, &schedule_delete, (aut_value[]){aut_v_uuid(automation_id)}, NULL, NULL, err);
+	return aut_db_run(db, &schedule_delete, (aut_value[]){aut_v_uuid(automation_id)}, NULL, NULL,
+					  err);
 }
 
 void
@@ -138,8 +140,8 @@ aut_store_schedule_next(aut_db *db, int64_t *out, aut_error *err)
 }
 
 aut_status
-aut_store_schedule_advance(aut_db *db, const aut_uuid *automation_id, int64_t slot, int64_t fired_at,
-						   int64_t next_fire_at, aut_error *err)
+aut_store_schedule_advance(aut_db *db, const aut_uuid *automation_id, int64_t slot,
+						   int64_t fired_at, int64_t next_fire_at, aut_error *err)
 {
 	char text[AUT_UUID_TEXT_MAX];
 	bool found = false;

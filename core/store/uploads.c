@@ -23,8 +23,8 @@ static const aut_stmt upload_data_insert = {
 	.sql = "INSERT INTO automation.upload_data (upload_id, data) VALUES ($1, $2)",
 };
 
-#define COLUMNS                                                                                      \
-	"id, org_id, user_id, name, description, status, error_message, size_bytes, created_at, "        \
+#define COLUMNS                                                                                    \
+	"id, org_id, user_id, name, description, status, error_message, size_bytes, created_at, "      \
 	"updated_at, deleted_at"
 #define TYPES "uuuttttlTTT"
 
@@ -43,8 +43,8 @@ static const aut_stmt upload_data_get = {
 };
 
 /* index: upload_newest_idx */
-#define OF_USER                                                                                      \
-	" FROM automation.upload WHERE org_id = $1 AND user_id = $2 AND deleted_at IS NULL"              \
+#define OF_USER                                                                                    \
+	" FROM automation.upload WHERE org_id = $1 AND user_id = $2 AND deleted_at IS NULL"            \
 	" AND ($3 IS NULL OR status = $3)"
 
 static const aut_stmt upload_list = {
@@ -85,9 +85,8 @@ static const aut_stmt upload_data_delete = {
 };
 
 const aut_stmt *const aut__upload_statements[] = {
-	&upload_insert, &upload_data_insert, &upload_get,    &upload_data_get,
-	&upload_list,   &upload_list_after,  &upload_count,  &upload_delete,
-	&upload_data_delete, NULL,
+	&upload_insert,     &upload_data_insert, &upload_get,    &upload_data_get,    &upload_list,
+	&upload_list_after, &upload_count,       &upload_delete, &upload_data_delete, NULL,
 };
 
 void
@@ -160,8 +159,8 @@ aut_store_upload_insert(aut_db *db, const aut_upload *upload, const void *data, 
 
 	if (status == AUT_OK && data != NULL)
 		status = aut_db_run(db, &upload_data_insert,
-							(aut_value[]){aut_v_uuid(&upload->id), aut_v_bytes(data, len)}, NULL, NULL,
-							err);
+							(aut_value[]){aut_v_uuid(&upload->id), aut_v_bytes(data, len)}, NULL,
+							NULL, err);
 	return status;
 }
 
@@ -200,9 +199,9 @@ aut_store_upload_data(aut_db *db, const aut_uuid *id, aut_rows *out, aut_error *
 }
 
 aut_status
-aut_store_upload_list(aut_db *db, const aut_uuid *org_id, const aut_uuid *user_id, const char *state,
-					  int64_t limit, int64_t offset, aut_upload_list *out, int64_t *out_total,
-					  aut_error *err)
+aut_store_upload_list(aut_db *db, const aut_uuid *org_id, const aut_uuid *user_id,
+					  const char *state, int64_t limit, int64_t offset, aut_upload_list *out,
+					  int64_t *out_total, aut_error *err)
 {
 	aut_value params[] = {
 		aut_v_uuid(org_id), aut_v_uuid(user_id), aut_v_text(state),
@@ -234,8 +233,9 @@ aut_store_upload_list_after(aut_db *db, const aut_uuid *org_id, const aut_uuid *
 							aut_upload_list *out, aut_error *err)
 {
 	aut_value params[] = {
-		aut_v_uuid(org_id),            aut_v_uuid(user_id),    aut_v_text(state),
-		aut_v_time(after->created_at), aut_v_uuid(&after->id), aut_v_big(limit),
+		aut_v_uuid(org_id),     aut_v_uuid(user_id),
+		aut_v_text(state),      aut_v_time(after->created_at),
+		aut_v_uuid(&after->id), aut_v_big(limit),
 	};
 	aut_status status = aut__check_window(limit, 0, err);
 

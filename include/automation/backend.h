@@ -20,12 +20,12 @@
 
 typedef struct aut_place
 {
-	char *agent_url;   /* without trailing slash */
-	char *agent_key;   /* "" when none */
-	char *sandbox_id;  /* NULL where there is none */
-	char *work_base;   /* folder under which the run's work folder is made */
-	bool local;        /* agent server of ours: AGENT_SERVER_URL and WORKSPACE_BASE are told to the run */
-	char *told_url;    /* agent URL told to the run (local) */
+	char *agent_url;  /* without trailing slash */
+	char *agent_key;  /* "" when none */
+	char *sandbox_id; /* NULL where there is none */
+	char *work_base;  /* folder under which the run's work folder is made */
+	bool local; /* agent server of ours: AGENT_SERVER_URL and WORKSPACE_BASE are told to the run */
+	char *told_url; /* agent URL told to the run (local) */
 } aut_place;
 void aut_place_done(aut_place *place);
 
@@ -37,15 +37,16 @@ typedef void (*aut_place_cb)(void *payload, aut_status status, aut_place *take_p
 
 typedef struct aut_backend_ops
 {
-	int version; /* 1 */
+	int version;      /* 1 */
 	const char *name; /* "agent-server", "cloud", "none" */
 	/* Get a place for a run, or find again the one it had (run->sandbox_id). */
-	aut_status (*acquire)(aut_backend *backend, const aut_run_task *task, aut_place_cb cb, void *payload,
-						  aut_error *err);
+	aut_status (*acquire)(aut_backend *backend, const aut_run_task *task, aut_place_cb cb,
+						  void *payload, aut_error *err);
 	/* Forget an acquire under way: the callback with this payload will not run.  Unknown: nothing. */
 	void (*forget)(aut_backend *backend, void *payload);
 	/* The run has ended: give the place back.  Never blocks, never fails visibly. */
-	void (*release)(aut_backend *backend, const aut_uuid *run_id, const aut_place *place, bool keep);
+	void (*release)(aut_backend *backend, const aut_uuid *run_id, const aut_place *place,
+					bool keep);
 	/* May runs be claimed now?  False keeps them PENDING; reason for people ("waiting for a backend"). */
 	bool (*ready)(aut_backend *backend, const char **out_reason);
 	void (*free)(aut_backend *backend);
@@ -58,8 +59,8 @@ struct aut_backend
 /* The configured (or embedded) agent server.  url and key are copied; url "" gives a backend that is
  * never ready. */
 aut_status aut_backend_agent_server_new(aut_loop *loop, const char *url, const char *key,
-										const char *told_url, const char *work_base, aut_backend **out,
-										aut_error *err);
+										const char *told_url, const char *work_base,
+										aut_backend **out, aut_error *err);
 void aut_backend_free(aut_backend *backend);
 
 /* ---- text of one attempt --------------------------------------------------------------------- */
@@ -67,10 +68,10 @@ void aut_backend_free(aut_backend *backend);
 /* Paths on the agent, from the run id and the attempt. */
 typedef struct aut_attempt_paths
 {
-	char tarball[128];  /* /tmp/automation-<run>.tar.gz */
-	char env[128];      /* /tmp/automation-<run>.tar.gz.env */
-	char state[128];    /* /tmp/automation-<run>.<attempt>: fence, process group, output, exit code */
-	char work[1200];    /* <base>/automation-runs/<run> (local) or <base> (sandbox of its own) */
+	char tarball[128]; /* /tmp/automation-<run>.tar.gz */
+	char env[128];     /* /tmp/automation-<run>.tar.gz.env */
+	char state[128]; /* /tmp/automation-<run>.<attempt>: fence, process group, output, exit code */
+	char work[1200]; /* <base>/automation-runs/<run> (local) or <base> (sandbox of its own) */
 } aut_attempt_paths;
 aut_status aut_attempt_paths_init(aut_attempt_paths *out, const aut_uuid *run_id, int attempt,
 								  const aut_place *place, aut_error *err);
@@ -86,7 +87,8 @@ aut_status aut_env_line(aut_buf *out, const char *name, const char *value, aut_e
 /* All variables of execution.md section 6 for a run. */
 aut_status aut_env_text(const aut_run_task *task, const aut_place *place,
 						const aut_attempt_paths *paths, const aut_settings *settings,
-						const char *api_url, const char *event_payload, aut_buf *out, aut_error *err);
+						const char *api_url, const char *event_payload, aut_buf *out,
+						aut_error *err);
 
 /* ---- agent steps ----------------------------------------------------------------------------- */
 
@@ -104,24 +106,25 @@ typedef enum aut_agent_result
 typedef struct aut_agent_answer
 {
 	aut_agent_result result;
-	aut_error error;           /* when not DONE */
-	int64_t retry_after_s;     /* or -1 */
-	const char *command_id;    /* start */
-	const char *data;          /* output: bytes at `offset` of the stream */
+	aut_error error;        /* when not DONE */
+	int64_t retry_after_s;  /* or -1 */
+	const char *command_id; /* start */
+	const char *data;       /* output: bytes at `offset` of the stream */
 	size_t len;
 	int64_t offset;
-	bool at_end;               /* … which are all there was at that moment */
-	bool ended;                /* look: the command has ended … */
-	bool has_exit_code;        /* … with a known code */
+	bool at_end;        /* … which are all there was at that moment */
+	bool ended;         /* look: the command has ended … */
+	bool has_exit_code; /* … with a known code */
 	int exit_code;
-	bool fenced;               /* … and that code says the attempt had been started before */
-	bool signalled;            /* its shell was told to end (SIGTERM) while it ran */
-	bool from_event;           /* the code is the agent's (no exit file): -1 its time limit, -s a signal */
-	bool never_ran;            /* the agent could not start it at all (its code is -1) */
-	int64_t elapsed_s;         /* seconds the command took, or -1 */
-	bool found;                /* probe: this attempt has been started */
-	bool group_gone;           /* alive: no process of the attempt is left, and no exit code either */
-	const char *stdout_tail, *stderr_tail; /* what the agent's event carries; NULL when not from it */
+	bool fenced;       /* … and that code says the attempt had been started before */
+	bool signalled;    /* its shell was told to end (SIGTERM) while it ran */
+	bool from_event;   /* the code is the agent's (no exit file): -1 its time limit, -s a signal */
+	bool never_ran;    /* the agent could not start it at all (its code is -1) */
+	int64_t elapsed_s; /* seconds the command took, or -1 */
+	bool found;        /* probe: this attempt has been started */
+	bool group_gone;   /* alive: no process of the attempt is left, and no exit code either */
+	const char *stdout_tail,
+		*stderr_tail; /* what the agent's event carries; NULL when not from it */
 } aut_agent_answer;
 typedef void (*aut_agent_cb)(void *payload, const aut_agent_answer *answer);
 
@@ -137,15 +140,15 @@ aut_status aut_agent_upload(aut_agent *agent, const char *path, const void *lent
 /* Let the agent download an http(s) tarball to paths->tarball. */
 aut_status aut_agent_fetch(aut_agent *agent, const char *url, int64_t max_bytes, int64_t timeout_s,
 						   aut_agent_cb cb, void *payload, aut_error *err);
-aut_status aut_agent_start(aut_agent *agent, const char *command, int64_t timeout_s, aut_agent_cb cb,
-						   void *payload, aut_error *err);
+aut_status aut_agent_start(aut_agent *agent, const char *command, int64_t timeout_s,
+						   aut_agent_cb cb, void *payload, aut_error *err);
 /* Has this attempt been started (is its state folder there)?  Asked after a crash, before anything is
  * uploaded again under a command that may be reading it. */
 aut_status aut_agent_probe(aut_agent *agent, aut_agent_cb cb, void *payload, aut_error *err);
 /* Has it ended?  The exit file; and, when with_event is true or downloads are not supported there, the
  * bash event of command_id (may be NULL). */
-aut_status aut_agent_look(aut_agent *agent, const char *command_id, bool with_event, aut_agent_cb cb,
-						  void *payload, aut_error *err);
+aut_status aut_agent_look(aut_agent *agent, const char *command_id, bool with_event,
+						  aut_agent_cb cb, void *payload, aut_error *err);
 /* Output from stream offset `from` on (at most 1 MiB at once; len 0: nothing new). */
 aut_status aut_agent_output(aut_agent *agent, int64_t from, aut_agent_cb cb, void *payload,
 							aut_error *err);

@@ -35,11 +35,11 @@ typedef struct aut_allocator
 
 void aut_allocator_set(const aut_allocator *allocator); /* NULL: back to malloc */
 
-void *aut_malloc(size_t size);             /* NULL when out of memory; size 0 gives a valid pointer */
+void *aut_malloc(size_t size); /* NULL when out of memory; size 0 gives a valid pointer */
 void *aut_calloc(size_t count, size_t size); /* checks the product for overflow */
 void *aut_realloc(void *ptr, size_t size);
 void aut_free(void *ptr);
-char *aut_strdup(const char *text);        /* NULL in, NULL out */
+char *aut_strdup(const char *text); /* NULL in, NULL out */
 char *aut_strndup(const char *text, size_t len);
 char *aut_printf(const char *fmt, ...) __attribute__((format(printf, 1, 2))); /* NULL: no memory */
 
@@ -88,9 +88,9 @@ char *aut_buf_take(aut_buf *buf, size_t *out_len);
 
 /* Times are int64 microseconds since 1970-01-01 UTC; durations say their unit in the name. */
 #define AUT_US_PER_MS INT64_C(1000)
-#define AUT_US_PER_S INT64_C(1000000)
+#define AUT_US_PER_S  INT64_C(1000000)
 #define AUT_TIME_NONE INT64_MIN /* "no such time" */
-#define AUT_TIME_MAX INT64_MAX  /* later than any time */
+#define AUT_TIME_MAX  INT64_MAX /* later than any time */
 
 /* Where time comes from.  Tests drive one by hand. */
 typedef struct aut_clock
@@ -219,7 +219,7 @@ const char *aut_json_string(const json_t *object, const char *key);
 /* json_object_set_new that also fails when value is NULL, so that a chain of sets needs one check. */
 bool aut_json_set(json_t *object, const char *key, json_t *take_value);
 json_t *aut_json_uuid(const aut_uuid *uuid_or_null);
-json_t *aut_json_time(int64_t time_us);        /* null for AUT_TIME_NONE */
+json_t *aut_json_time(int64_t time_us);          /* null for AUT_TIME_NONE */
 json_t *aut_json_text_or_null(const char *text); /* null for NULL; invalid UTF-8 is sanitized */
 
 #endif

@@ -41,36 +41,36 @@ typedef struct aut_value
 {
 	char type;
 	bool null;
-	int64_t integer; /* 'i' 'l' 'b' 'T' */
-	double real;     /* 'd' */
+	int64_t integer;  /* 'i' 'l' 'b' 'T' */
+	double real;      /* 'd' */
 	const char *data; /* 't' 'j' (NUL-terminated in results), 'x' */
 	size_t len;
 	aut_uuid uuid; /* 'u' */
 } aut_value;
 
 aut_value aut_v_null(char type);
-aut_value aut_v_int(int64_t value);           /* 'i' */
-aut_value aut_v_big(int64_t value);           /* 'l' */
+aut_value aut_v_int(int64_t value); /* 'i' */
+aut_value aut_v_big(int64_t value); /* 'l' */
 aut_value aut_v_real(double value);
 aut_value aut_v_bool(bool value);
-aut_value aut_v_text(const char *text);       /* NULL: null */
+aut_value aut_v_text(const char *text); /* NULL: null */
 aut_value aut_v_textn(const char *text, size_t len);
-aut_value aut_v_json(const char *text);       /* NULL: null */
+aut_value aut_v_json(const char *text); /* NULL: null */
 aut_value aut_v_bytes(const void *data, size_t len);
-aut_value aut_v_uuid(const aut_uuid *uuid);   /* NULL: null */
-aut_value aut_v_time(int64_t time_us);        /* AUT_TIME_NONE: null */
+aut_value aut_v_uuid(const aut_uuid *uuid); /* NULL: null */
+aut_value aut_v_time(int64_t time_us);      /* AUT_TIME_NONE: null */
 
 /* ---- statements ---------------------------------------------------------------------------- */
 
-#define AUT_STMT_PARAMS_MAX 40
+#define AUT_STMT_PARAMS_MAX  40
 #define AUT_STMT_COLUMNS_MAX 60
 
 typedef struct aut_stmt
 {
-	const char *name;     /* unique, for messages and pg_stat_activity */
-	const char *params;   /* one letter per $1, $2, …; "" for none */
-	const char *columns;  /* one letter per result column; "" for none */
-	const char *sql;      /* for all dialects, or NULL when the next two differ */
+	const char *name;    /* unique, for messages and pg_stat_activity */
+	const char *params;  /* one letter per $1, $2, …; "" for none */
+	const char *columns; /* one letter per result column; "" for none */
+	const char *sql;     /* for all dialects, or NULL when the next two differ */
 	const char *postgres;
 	const char *sqlite;
 } aut_stmt;
@@ -81,7 +81,7 @@ typedef struct aut_rows
 	aut_value *cells; /* row-major */
 	size_t count;
 	size_t width;
-	aut_arena arena;  /* texts and bytes live here */
+	aut_arena arena; /* texts and bytes live here */
 } aut_rows;
 
 void aut_rows_done(aut_rows *rows);
@@ -160,7 +160,8 @@ const char *aut_stmt_sql(const aut_stmt *stmt, aut_dialect dialect);
  * its first cell; NULL: no memory, or AUT_ROWS_MAX reached. */
 aut_value *aut_rows_add(aut_rows *rows, const char *columns);
 /* Copy bytes into the arena of rows as the content of a 't', 'j' or 'x' cell; NUL is added. */
-aut_status aut_rows_put(aut_rows *rows, aut_value *cell, const void *data, size_t len, aut_error *err);
+aut_status aut_rows_put(aut_rows *rows, aut_value *cell, const void *data, size_t len,
+						aut_error *err);
 
 /* ---- units of work and turns ----------------------------------------------------------------- */
 
@@ -192,7 +193,7 @@ typedef struct aut_turn
 	aut_unit *head;
 	aut_unit **tail;
 	size_t count;
-	uint64_t commits;   /* statistics */
+	uint64_t commits; /* statistics */
 	uint64_t repeats;
 } aut_turn;
 

@@ -40,11 +40,11 @@ typedef struct aut_engine_options
 	aut_loop *loop;
 	aut_turn *turn;
 	aut_http_client *http;
-	aut_backend *backend;        /* may be replaced later: aut_engine_set_backend */
-	aut_local_runner *local;     /* or NULL; must outlive the engine */
+	aut_backend *backend;         /* may be replaced later: aut_engine_set_backend */
+	aut_local_runner *local;      /* or NULL; must outlive the engine */
 	const aut_settings *settings; /* read at use; must outlive the engine */
 	const aut_clock *clock;
-	const char *worker;  /* name under which runs are claimed */
+	const char *worker; /* name under which runs are claimed */
 	int64_t pid;
 	const char *api_url; /* base of callback URLs, "" when there is no HTTP API */
 	/* Only this worker's name can hold runs here and its last holder is known to be dead (file lock,
@@ -77,8 +77,8 @@ void aut_engine_on_news(aut_engine *engine, aut_engine_news cb, void *payload);
 typedef struct aut_engine_stats
 {
 	uint64_t fires, claims, starts, ends, adopted, looks;
-	uint64_t forgotten; /* rows that were kept long enough */
-	size_t active; /* runs executing under this engine */
+	uint64_t forgotten;   /* rows that were kept long enough */
+	size_t active;        /* runs executing under this engine */
 	int64_t next_fire_at; /* AUT_TIME_NONE: none */
 } aut_engine_stats;
 void aut_engine_get_stats(const aut_engine *engine, aut_engine_stats *out);

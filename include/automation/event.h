@@ -21,7 +21,7 @@
 #include "automation/base.h"
 
 #define AUT_EVENT_BODY_MAX    (8 * 1024 * 1024) /* a door may allow less */
-#define AUT_EVENT_KEY_MAX     4096 /* bytes; what calls itself longer is ignored */
+#define AUT_EVENT_KEY_MAX     4096              /* bytes; what calls itself longer is ignored */
 #define AUT_PATTERN_MAX       4096 /* bytes; a longer pattern matches nothing but what it spells */
 #define AUT_SUBJECT_KEY_MAX   500  /* code points */
 #define AUT_TURN_TEXT_MAX     (1024 * 1024)
@@ -98,10 +98,10 @@ aut_status aut_event_doc_write(const aut_event_doc *doc, const json_t *value, au
 typedef struct aut_event
 {
 	aut_event_doc doc;
-	const json_t *payload;        /* what filters see; lives in doc */
-	char *key;                    /* NULL: to be acknowledged and ignored */
-	char *run_payload;            /* JSON text for the run; NULL with key */
-	char why[AUT_EVENT_WHY_MAX];  /* why it is ignored; names members, never their values */
+	const json_t *payload;       /* what filters see; lives in doc */
+	char *key;                   /* NULL: to be acknowledged and ignored */
+	char *run_payload;           /* JSON text for the run; NULL with key */
+	char why[AUT_EVENT_WHY_MAX]; /* why it is ignored; names members, never their values */
 } aut_event;
 
 void aut_event_done(aut_event *event);
@@ -148,8 +148,7 @@ size_t aut_pattern_family(const char *pattern);
 aut_status aut_subject_key(const aut_event_doc *doc, const json_t *value, char **out,
 						   aut_error *err);
 /* The same for turn_text_expr, which may be as long as AUT_TURN_TEXT_MAX. */
-aut_status aut_turn_text(const aut_event_doc *doc, const json_t *value, char **out,
-						 aut_error *err);
+aut_status aut_turn_text(const aut_event_doc *doc, const json_t *value, char **out, aut_error *err);
 /* The turn text without an expression: the message the payload carries, or the payload itself. */
 aut_status aut_turn_text_default(const char *source, const char *key, const json_t *payload,
 								 char **out, aut_error *err);

@@ -69,14 +69,14 @@ typedef struct aut_http_client aut_http_client;
 
 typedef struct aut_http_client_options
 {
-	int max_per_host;      /* connections to one host:port at once (the rest waits in order) */
+	int max_per_host; /* connections to one host:port at once (the rest waits in order) */
 	int max_total;
 	const char *user_agent;
 	int64_t connect_timeout_ms;
 } aut_http_client_options;
-#define AUT_HTTP_CLIENT_OPTIONS_INIT                                                                 \
-	{                                                                                                \
-		64, 512, "automation/" AUT_VERSION, 10000                                                    \
+#define AUT_HTTP_CLIENT_OPTIONS_INIT                                                               \
+	{                                                                                              \
+		64, 512, "automation/" AUT_VERSION, 10000                                                  \
 	}
 
 /* libcurl multi socket interface on the loop.  Signals are blocked around every curl call that may
@@ -89,15 +89,15 @@ void aut_http_client_free(aut_http_client *client);
 
 typedef struct aut_http_reply
 {
-	aut_status status;     /* AUT_OK: an HTTP reply came, whatever its code; else ENET, ETIMEOUT,
+	aut_status status; /* AUT_OK: an HTTP reply came, whatever its code; else ENET, ETIMEOUT,
 							* ELIMIT (reply larger than allowed), ENOMEM, EINVAL (bad URL) */
-	int code;              /* HTTP status code */
-	const char *body;      /* NUL-terminated; lives until the callback returns */
+	int code;          /* HTTP status code */
+	const char *body;  /* NUL-terminated; lives until the callback returns */
 	size_t body_len;
-	const char *content_type; /* "" when none */
-	int64_t retry_after_s; /* of a Retry-After header in seconds, or -1 */
+	const char *content_type;    /* "" when none */
+	int64_t retry_after_s;       /* of a Retry-After header in seconds, or -1 */
 	int64_t content_range_total; /* N of "Content-Range: bytes …/N", or -1 */
-	aut_error error;       /* the story when status is not AUT_OK */
+	aut_error error;             /* the story when status is not AUT_OK */
 } aut_http_reply;
 
 typedef void (*aut_http_cb)(void *payload, const aut_http_reply *reply);
@@ -114,9 +114,9 @@ typedef struct aut_http_request
 	bool body_lent;
 	const char *multipart_field; /* … or, when set, as the one file part of multipart/form-data */
 	const char *multipart_filename; /* default "upload" */
-	const char *content_type;    /* of the body or of the part */
-	int64_t timeout_ms;          /* of the whole request; 0: 60 s */
-	size_t reply_max;            /* bytes of the reply's body; 0: 1 MiB */
+	const char *content_type;       /* of the body or of the part */
+	int64_t timeout_ms;             /* of the whole request; 0: 60 s */
+	size_t reply_max;               /* bytes of the reply's body; 0: 1 MiB */
 	aut_http_cb cb;
 	void *payload;
 } aut_http_request;
@@ -140,19 +140,19 @@ typedef struct aut_http_server_options
 	const char *address; /* numeric IPv4 or IPv6 */
 	uint16_t port;       /* 0: any free one, see aut_http_server_port */
 	bool reuse_port;
-	size_t body_max;     /* bytes kept of a request body; see aut_exchange_body_too_long */
+	size_t body_max; /* bytes kept of a request body; see aut_exchange_body_too_long */
 	/* Called when the headers are in: the limit for this request's body.  NULL: body_max for all. */
 	size_t (*body_limit)(void *payload, const char *method, const char *path);
 	int connections_max;
 	int connections_per_ip_max; /* 0: no limit */
-	int idle_timeout_s;         /* a connection that stalls (half a request, slow reader) is closed */
+	int idle_timeout_s; /* a connection that stalls (half a request, slow reader) is closed */
 	/* The request is complete.  Must answer now or later, exactly once. */
 	void (*handle)(void *payload, aut_exchange *exchange);
 	void *payload;
 } aut_http_server_options;
-#define AUT_HTTP_SERVER_OPTIONS_INIT                                                                 \
-	{                                                                                                \
-		"127.0.0.1", 0, false, 1048576, NULL, 1000, 0, 30, NULL, NULL                                \
+#define AUT_HTTP_SERVER_OPTIONS_INIT                                                               \
+	{                                                                                              \
+		"127.0.0.1", 0, false, 1048576, NULL, 1000, 0, 30, NULL, NULL                              \
 	}
 
 /* Address in use: AUT_EBUSY with the address and port in the message. */

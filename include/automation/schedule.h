@@ -15,10 +15,10 @@
 
 #include "automation/base.h"
 
-#define AUT_CRON_TEXT_MAX 1000 /* bytes of an expression */
-#define AUT_TZ_NAME_MAX 255
-#define AUT_CRON_YEAR_MIN 1970
-#define AUT_CRON_YEAR_MAX 2099
+#define AUT_CRON_TEXT_MAX     1000 /* bytes of an expression */
+#define AUT_TZ_NAME_MAX       255
+#define AUT_CRON_YEAR_MIN     1970
+#define AUT_CRON_YEAR_MAX     2099
 #define AUT_CRON_SEARCH_YEARS 50
 
 /* The fields in the order they are written. */
@@ -46,7 +46,8 @@ typedef struct aut_cron
 	uint32_t hour;
 	uint32_t dom;   /* bit 1..31 */
 	uint16_t month; /* bit 1..12 */
-	uint8_t dow;    /* bit 0 (Sunday)..6; with '#' or 'Ld' in the field not what fires, see dow_special */
+	uint8_t
+		dow; /* bit 0 (Sunday)..6; with '#' or 'Ld' in the field not what fires, see dow_special */
 	uint8_t dow_nth[7];  /* [weekday] bit n: d#n, n 1..5 */
 	uint8_t dow_last;    /* bit d: Ld, the last weekday d of the month */
 	uint8_t dom_nearest; /* nW: n, or 0 */
@@ -82,7 +83,8 @@ void aut_tz_info(const aut_tz *tz, int64_t time_us, int32_t *out_offset_s, const
 				 bool *out_dst);
 /* Parse TZif bytes (RFC 9636, versions 1 to 4) into a zone of the caller's (aut_tz_free).  For fuzzing
  * and tests; aut_tz_get uses it. */
-aut_status aut_tz_parse(const char *name, const void *data, size_t len, aut_tz **out, aut_error *err);
+aut_status aut_tz_parse(const char *name, const void *data, size_t len, aut_tz **out,
+						aut_error *err);
 void aut_tz_free(aut_tz *tz);
 /* Append every known IANA name to a JSON array (sorted). */
 aut_status aut_tz_list(json_t *array, aut_error *err);
@@ -107,9 +109,9 @@ aut_status aut_cron_due(const aut_cron *cron, const aut_tz *tz, int64_t now_us, 
 typedef enum aut_fire_kind
 {
 	AUT_FIRE_PLAIN,
-	AUT_FIRE_SHIFTED,     /* rule 2: the local time named does not exist that day */
-	AUT_FIRE_FIRST_PASS,  /* rule 3: the local time comes twice, this is the first */
-	AUT_FIRE_SECOND_PASS  /* rule 3: the second, of a schedule that names every hour */
+	AUT_FIRE_SHIFTED,    /* rule 2: the local time named does not exist that day */
+	AUT_FIRE_FIRST_PASS, /* rule 3: the local time comes twice, this is the first */
+	AUT_FIRE_SECOND_PASS /* rule 3: the second, of a schedule that names every hour */
 } aut_fire_kind;
 
 /*
@@ -133,7 +135,8 @@ const char *aut_schedule_problem_name(aut_schedule_problem problem);
 
 /* What a door checks before a cron trigger is stored.  On a problem: AUT_EINVAL and a message. The
  * parsed forms come out when asked for (may be NULL). */
-aut_status aut_schedule_check(const char *expr, const char *timezone, aut_schedule_problem *out_problem,
-							  aut_cron *out_cron, const aut_tz **out_tz, aut_error *err);
+aut_status aut_schedule_check(const char *expr, const char *timezone,
+							  aut_schedule_problem *out_problem, aut_cron *out_cron,
+							  const aut_tz **out_tz, aut_error *err);
 
 #endif

@@ -17,28 +17,28 @@
  * The one list of error kinds: name, number, short text, SQLSTATE, HTTP status, may a retry help.
  * Numbers are stable: append, never renumber.
  */
-#define AUT_STATUS_MAP(X)                                                                            \
-	X(EINVAL, -1, "invalid input", "22023", 422, false)                                              \
-	X(ENOTFOUND, -2, "not found", "02000", 404, false)                                               \
-	X(ECONFLICT, -3, "conflict", "55000", 409, false)                                                \
-	X(EEXISTS, -4, "already exists", "42710", 409, false)                                            \
-	X(EDENIED, -5, "permission denied", "42501", 403, false)                                         \
-	X(EUNAUTH, -6, "not authenticated", "28000", 401, false)                                         \
-	X(ENOMEM, -7, "out of memory", "53200", 503, true)                                               \
-	X(ELIMIT, -8, "limit exceeded", "54000", 413, false)                                             \
-	X(EIO, -9, "input/output error", "58030", 500, true)                                             \
-	X(EDB, -10, "database error", "XX000", 500, false)                                               \
-	X(EBUSY, -11, "database busy", "55P03", 503, true)                                               \
-	X(EUNIQUE, -12, "duplicate key", "23505", 409, false)                                            \
-	X(ECORRUPT, -13, "corrupt data", "XX001", 500, false)                                            \
-	X(ENET, -14, "network error", "08006", 502, true)                                                \
-	X(ETIMEOUT, -15, "timed out", "57014", 504, true)                                                \
-	X(EPROTO, -16, "unexpected reply", "08P01", 502, false)                                          \
-	X(ECANCELED, -17, "cancelled", "57014", 503, false)                                              \
-	X(EUNSUPPORTED, -18, "not supported", "0A000", 422, false)                                       \
-	X(EUNAVAILABLE, -19, "not available", "55000", 503, true)                                        \
-	X(EBADREQ, -20, "malformed request", "22P02", 400, false)                                        \
-	X(EMEDIA, -21, "unsupported media type", "22023", 415, false)                                    \
+#define AUT_STATUS_MAP(X)                                                                          \
+	X(EINVAL, -1, "invalid input", "22023", 422, false)                                            \
+	X(ENOTFOUND, -2, "not found", "02000", 404, false)                                             \
+	X(ECONFLICT, -3, "conflict", "55000", 409, false)                                              \
+	X(EEXISTS, -4, "already exists", "42710", 409, false)                                          \
+	X(EDENIED, -5, "permission denied", "42501", 403, false)                                       \
+	X(EUNAUTH, -6, "not authenticated", "28000", 401, false)                                       \
+	X(ENOMEM, -7, "out of memory", "53200", 503, true)                                             \
+	X(ELIMIT, -8, "limit exceeded", "54000", 413, false)                                           \
+	X(EIO, -9, "input/output error", "58030", 500, true)                                           \
+	X(EDB, -10, "database error", "XX000", 500, false)                                             \
+	X(EBUSY, -11, "database busy", "55P03", 503, true)                                             \
+	X(EUNIQUE, -12, "duplicate key", "23505", 409, false)                                          \
+	X(ECORRUPT, -13, "corrupt data", "XX001", 500, false)                                          \
+	X(ENET, -14, "network error", "08006", 502, true)                                              \
+	X(ETIMEOUT, -15, "timed out", "57014", 504, true)                                              \
+	X(EPROTO, -16, "unexpected reply", "08P01", 502, false)                                        \
+	X(ECANCELED, -17, "cancelled", "57014", 503, false)                                            \
+	X(EUNSUPPORTED, -18, "not supported", "0A000", 422, false)                                     \
+	X(EUNAVAILABLE, -19, "not available", "55000", 503, true)                                      \
+	X(EBADREQ, -20, "malformed request", "22P02", 400, false)                                      \
+	X(EMEDIA, -21, "unsupported media type", "22023", 415, false)                                  \
 	X(EINTERNAL, -22, "internal error", "XX000", 500, false)
 
 typedef enum aut_status
@@ -55,15 +55,18 @@ typedef enum aut_status
 typedef struct aut_error
 {
 	aut_status code;
-	int sys_errno;        /* errno of the system call behind it, or 0 */
-	int http_status;      /* status of the HTTP reply behind it, or 0 */
-	char sqlstate[6];     /* SQLSTATE the database gave, or "" (then the kind's own) */
+	int sys_errno;    /* errno of the system call behind it, or 0 */
+	int http_status;  /* status of the HTTP reply behind it, or 0 */
+	char sqlstate[6]; /* SQLSTATE the database gave, or "" (then the kind's own) */
 	char message[AUT_ERROR_MESSAGE_MAX]; /* one line, UTF-8, never secrets or payloads */
 } aut_error;
 
-#define AUT_ERROR_INIT                                                                               \
-	{                                                                                                \
-		AUT_OK, 0, 0, {0}, { 0 }                                                                     \
+#define AUT_ERROR_INIT                                                                             \
+	{                                                                                              \
+		AUT_OK, 0, 0, {0},                                                                         \
+		{                                                                                          \
+			0                                                                                      \
+		}                                                                                          \
 	}
 
 /* Name as in the list ("EINVAL"), or "UNKNOWN". */
@@ -95,18 +98,19 @@ aut_status aut_error_context(aut_error *err, const char *fmt, ...)
  */
 #ifdef AUT_CHECK_ABORT
 #include <stdlib.h>
-#define AUT_CHECK(x)                                                                                 \
-	do                                                                                               \
-	{                                                                                                \
-		if (!(x))                                                                                    \
-			abort();                                                                                 \
+#define AUT_CHECK(x)                                                                               \
+	do                                                                                             \
+	{                                                                                              \
+		if (!(x))                                                                                  \
+			abort();                                                                               \
 	} while (0)
 #else
-#define AUT_CHECK(x)                                                                                 \
-	do                                                                                               \
-	{                                                                                                \
-		if (!(x))                                                                                    \
-			return aut_fail(err, AUT_EINTERNAL, "check failed at %s:%d: %s", __FILE__, __LINE__, #x); \
+#define AUT_CHECK(x)                                                                               \
+	do                                                                                             \
+	{                                                                                              \
+		if (!(x))                                                                                  \
+			return aut_fail(err, AUT_EINTERNAL, "check failed at %s:%d: %s", __FILE__, __LINE__,   \
+							#x);                                                                   \
 	} while (0)
 #endif
 

@@ -69,16 +69,16 @@ typedef struct aut_run
 	const char *bash_command_id;
 	const char *sandbox_id;
 	int64_t timeout_at;
-	int64_t cleanup_at;         /* ended, but the backend still holds something of it */
+	int64_t cleanup_at; /* ended, but the backend still holds something of it */
 	const char *error_detail;
-	const char *status_detail;  /* JSON text */
+	const char *status_detail; /* JSON text */
 	const char *current_phase;
 	const char *conversation_id;
 	bool has_cost;
 	double cost;
 	bool has_exit_code;
 	int exit_code;
-	int64_t output_bytes;       /* bytes printed so far, of which the newest are kept */
+	int64_t output_bytes;                   /* bytes printed so far, of which the newest are kept */
 	const char *observability_associations; /* JSON text */
 	const char *run_metadata;               /* JSON text */
 	const char *resolved_runtime;           /* JSON text */
@@ -101,18 +101,20 @@ typedef struct aut_run_new
 	int64_t scheduled_for; /* AUT_TIME_NONE: none */
 	int64_t created_at;
 	int64_t ready_at;
-	const char *input;     /* JSON text for run_input, or NULL */
+	const char *input; /* JSON text for run_input, or NULL */
 } aut_run_new;
 
 /* EUNIQUE: that slot of that automation has fired already (nothing is written, the transaction is fine:
  * ON CONFLICT DO NOTHING). */
 aut_status aut_store_run_insert(aut_db *db, const aut_run_new *run, aut_error *err);
-aut_status aut_store_run_get(aut_db *db, const aut_uuid *id, aut_run_list *out, aut_error *err); /* ENOTFOUND */
+aut_status aut_store_run_get(aut_db *db, const aut_uuid *id, aut_run_list *out,
+							 aut_error *err); /* ENOTFOUND */
 /* Newest first.  The _after forms give what comes after a place in that order: as fast at any depth. */
-aut_status aut_store_run_list(aut_db *db, const aut_uuid *automation_id, int64_t limit, int64_t offset,
-							  aut_run_list *out, aut_error *err);
-aut_status aut_store_run_list_after(aut_db *db, const aut_uuid *automation_id, const aut_uuid *after,
-									int64_t limit, aut_run_list *out, aut_error *err);
+aut_status aut_store_run_list(aut_db *db, const aut_uuid *automation_id, int64_t limit,
+							  int64_t offset, aut_run_list *out, aut_error *err);
+aut_status aut_store_run_list_after(aut_db *db, const aut_uuid *automation_id,
+									const aut_uuid *after, int64_t limit, aut_run_list *out,
+									aut_error *err);
 /* Newest first over all automations of an org that are not deleted. */
 aut_status aut_store_run_list_org(aut_db *db, const aut_uuid *org_id, int64_t limit, int64_t offset,
 								  aut_run_list *out, aut_error *err);
@@ -141,7 +143,7 @@ typedef struct aut_run_task
 {
 	aut_run run;
 	aut_uuid org_id, user_id;
-	const char *owner;        /* database role (extension), else NULL */
+	const char *owner; /* database role (extension), else NULL */
 	const char *automation_state;
 	int64_t automation_deleted_at;
 	const char *automation_name;
@@ -152,12 +154,13 @@ typedef struct aut_run_task
 	const char *tarball_path;
 	const char *entrypoint;
 	const char *observability_associations; /* JSON text of the automation's */
-	int64_t timeout_s;        /* 0: not set */
+	int64_t timeout_s;                      /* 0: not set */
 	bool has_keep_alive, keep_alive;
-	const char *input;        /* JSON text or NULL */
+	const char *input; /* JSON text or NULL */
 	aut_rows rows;
 } aut_run_task;
-aut_status aut_store_run_task(aut_db *db, const aut_uuid *run_id, aut_run_task *out, aut_error *err);
+aut_status aut_store_run_task(aut_db *db, const aut_uuid *run_id, aut_run_task *out,
+							  aut_error *err);
 void aut_run_task_done(aut_run_task *task);
 
 /* RUNNING runs held by a worker, oldest first, after a restart (keyset: id > after). */
@@ -168,11 +171,12 @@ aut_status aut_store_run_adopt(aut_db *db, const char *worker, int64_t now, int6
 							   aut_uuid *out_ids, size_t *out_count, aut_error *err);
 
 /* Guarded by RUNNING and worker; *out_won false: the run is no longer ours or has ended. */
-aut_status aut_store_run_deadline(aut_db *db, const aut_uuid *id, const char *worker, int64_t timeout_at,
-								  bool *out_won, aut_error *err);
+aut_status aut_store_run_deadline(aut_db *db, const aut_uuid *id, const char *worker,
+								  int64_t timeout_at, bool *out_won, aut_error *err);
 aut_status aut_store_run_started(aut_db *db, const aut_uuid *id, const char *worker,
-								 const char *bash_command_id, const char *sandbox_id, int64_t timeout_at,
-								 const char *phase, bool *out_won, aut_error *err);
+								 const char *bash_command_id, const char *sandbox_id,
+								 int64_t timeout_at, const char *phase, bool *out_won,
+								 aut_error *err);
 /* status_detail and/or timeout_at of a run that goes on (watchdog). NULL detail clears it. */
 aut_status aut_store_run_note(aut_db *db, const aut_uuid *id, const char *worker,
 							  const char *status_detail, int64_t timeout_at, bool *out_won,
@@ -181,18 +185,18 @@ aut_status aut_store_run_note(aut_db *db, const aut_uuid *id, const char *worker
 aut_status aut_store_run_phase(aut_db *db, const aut_uuid *id, const char *phase, bool *out_won,
 							   aut_error *err);
 /* Put a claimed run back (nothing of it was started): PENDING, ready_at, attempt kept. */
-aut_status aut_store_run_requeue(aut_db *db, const aut_uuid *id, const char *worker, int64_t ready_at,
-								 bool *out_won, aut_error *err);
+aut_status aut_store_run_requeue(aut_db *db, const aut_uuid *id, const char *worker,
+								 int64_t ready_at, bool *out_won, aut_error *err);
 
 typedef struct aut_run_end
 {
 	aut_uuid id;
-	aut_run_status status; /* terminal */
+	aut_run_status status;           /* terminal */
 	bool from_pending, from_running; /* guard: status IN (…) */
-	bool from_timed_out;   /* also FAILED with an error_detail that starts with "Timed out: " */
+	bool from_timed_out; /* also FAILED with an error_detail that starts with "Timed out: " */
 	int64_t completed_at;
-	const char *error_detail;  /* NULL: null */
-	const char *status_detail; /* JSON text; NULL: null */
+	const char *error_detail;    /* NULL: null */
+	const char *status_detail;   /* JSON text; NULL: null */
 	const char *conversation_id; /* NULL: kept */
 	bool has_cost;
 	double cost;
@@ -204,13 +208,14 @@ typedef struct aut_run_end
 aut_status aut_store_run_finish(aut_db *db, const aut_run_end *end, bool *out_won, aut_error *err);
 /* End all PENDING runs of an automation as SKIPPED (manual ones only if asked). */
 aut_status aut_store_run_skip_pending(aut_db *db, const aut_uuid *automation_id, bool manual_too,
-									  int64_t now, const char *error_detail, const char *status_detail,
-									  int64_t *out_count, aut_error *err);
+									  int64_t now, const char *error_detail,
+									  const char *status_detail, int64_t *out_count,
+									  aut_error *err);
 
 /* End a run that was claimed in the same transaction as SKIPPED, as if it had not been claimed. */
-aut_status aut_store_run_skip_claimed(aut_db *db, const aut_uuid *id, const char *worker, int64_t now,
-									  const char *error_detail, const char *status_detail,
-									  aut_error *err);
+aut_status aut_store_run_skip_claimed(aut_db *db, const aut_uuid *id, const char *worker,
+									  int64_t now, const char *error_detail,
+									  const char *status_detail, aut_error *err);
 /* Give up to limit PENDING runs that are ready and have no phase this one, in the order of their claim,
  * from a place on (0 and the nil id: all), which moves.  out_ids has room for limit. */
 aut_status aut_store_run_waiting(aut_db *db, const char *phase, int64_t now, int64_t limit,
@@ -236,8 +241,9 @@ aut_status aut_store_run_cleanup_set(aut_db *db, const aut_uuid *id, int64_t at,
 /* Append bytes at offset `start` of the run's stream (start == output_bytes, or beyond it where a part
  * was lost) and drop whole chunks so that at least `keep` newest bytes stay.  Repeating an append that
  * is already there does nothing. */
-aut_status aut_store_output_append(aut_db *db, const aut_uuid *run_id, int64_t start, const void *data,
-								   size_t len, int64_t now, int64_t keep, aut_error *err);
+aut_status aut_store_output_append(aut_db *db, const aut_uuid *run_id, int64_t start,
+								   const void *data, size_t len, int64_t now, int64_t keep,
+								   aut_error *err);
 /* Chunks that hold bytes at or after `after`, in order: columns start (l), data (x), at (T). */
 aut_status aut_store_output_read(aut_db *db, const aut_uuid *run_id, int64_t after, int64_t limit,
 								 aut_rows *out, aut_error *err);
@@ -259,8 +265,8 @@ typedef struct aut_automation
 	const char *preset_metadata, *plugin_spec; /* JSON text */
 	const char *model;
 	const char *agent_profile_id;
-	const char *trigger;      /* JSON text, normalized */
-	const char *trigger_type; /* "cron" or "event" */
+	const char *trigger;                    /* JSON text, normalized */
+	const char *trigger_type;               /* "cron" or "event" */
 	const char *observability_associations; /* JSON text */
 	const char *tarball_path, *setup_script_path, *entrypoint;
 	int64_t timeout_s; /* 0: null */
@@ -282,8 +288,10 @@ typedef struct aut_automation_list
 void aut_automation_list_done(aut_automation_list *list);
 
 /* next_fire_at and last_triggered_at of the struct are ignored; see the schedule functions. */
-aut_status aut_store_automation_insert(aut_db *db, const aut_automation *automation, aut_error *err);
-aut_status aut_store_automation_update(aut_db *db, const aut_automation *automation, aut_error *err);
+aut_status aut_store_automation_insert(aut_db *db, const aut_automation *automation,
+									   aut_error *err);
+aut_status aut_store_automation_update(aut_db *db, const aut_automation *automation,
+									   aut_error *err);
 /* Live ones of the org (deleted ones are ENOTFOUND). */
 aut_status aut_store_automation_get(aut_db *db, const aut_uuid *org_id, const aut_uuid *id,
 									aut_automation_list *out, aut_error *err);
@@ -305,15 +313,17 @@ aut_status aut_store_automation_list_after(aut_db *db, const aut_uuid *org_id, a
 										   const aut_uuid *user_id, const aut_row_place *after,
 										   int64_t limit, aut_automation_list *out, aut_error *err);
 /* Remember that it was triggered at that time, unless it is known to have been later. */
-aut_status aut_store_automation_triggered(aut_db *db, const aut_uuid *id, int64_t at, aut_error *err);
+aut_status aut_store_automation_triggered(aut_db *db, const aut_uuid *id, int64_t at,
+										  aut_error *err);
 /* INACTIVE, if it is ACTIVE and live. */
 aut_status aut_store_automation_disable(aut_db *db, const aut_uuid *id, const char *reason,
-										const char *detail /* JSON text */, int64_t now, bool *out_won,
-										aut_error *err);
+										const char *detail /* JSON text */, int64_t now,
+										bool *out_won, aut_error *err);
 /* Until the end of the transaction nobody makes a run of it; waits for those who have made one. */
 aut_status aut_store_automation_lock(aut_db *db, const aut_uuid *id, aut_error *err);
 /* One row, or none: state (t), disabled_detail (j), deleted_at (T); deleted ones, too. */
-aut_status aut_store_automation_switch(aut_db *db, const aut_uuid *id, aut_rows *out, aut_error *err);
+aut_status aut_store_automation_switch(aut_db *db, const aut_uuid *id, aut_rows *out,
+									   aut_error *err);
 
 typedef struct aut_disable_event
 {
@@ -322,14 +332,16 @@ typedef struct aut_disable_event
 	const char *reason, *detail /* JSON text or NULL */, *source;
 	int64_t created_at;
 } aut_disable_event;
-aut_status aut_store_disable_event_insert(aut_db *db, const aut_disable_event *event, aut_error *err);
+aut_status aut_store_disable_event_insert(aut_db *db, const aut_disable_event *event,
+										  aut_error *err);
 /* When it was last switched off, or AUT_TIME_NONE. */
 aut_status aut_store_disable_event_newest(aut_db *db, const aut_uuid *automation_id, int64_t *out,
 										  aut_error *err);
 /* The newest runs that ended so, of those created after `since` (AUT_TIME_NONE: all): id (u),
  * status_detail (j), created_at (T). */
-aut_status aut_store_run_ended_newest(aut_db *db, const aut_uuid *automation_id, aut_run_status status,
-									  int64_t since, int64_t limit, aut_rows *out, aut_error *err);
+aut_status aut_store_run_ended_newest(aut_db *db, const aut_uuid *automation_id,
+									  aut_run_status status, int64_t since, int64_t limit,
+									  aut_rows *out, aut_error *err);
 
 
 /* ---- schedule ------------------------------------------------------------------------------ */
@@ -352,12 +364,14 @@ void aut_due_list_done(aut_due_list *list);
 /* Insert or replace; next AUT_TIME_NONE: does not fire (paused, ended). */
 aut_status aut_store_schedule_put(aut_db *db, const aut_uuid *automation_id, const char *expr,
 								  const char *timezone, int64_t next_fire_at, aut_error *err);
-aut_status aut_store_schedule_stop(aut_db *db, const aut_uuid *automation_id, aut_error *err); /* does not fire */
+aut_status aut_store_schedule_stop(aut_db *db, const aut_uuid *automation_id,
+								   aut_error *err); /* does not fire */
 aut_status aut_store_schedule_delete(aut_db *db, const aut_uuid *automation_id, aut_error *err);
 /* Earliest first, locked with SKIP LOCKED in PostgreSQL. */
 aut_status aut_store_schedule_due(aut_db *db, int64_t now, int64_t limit, aut_due_list *out,
 								  aut_error *err);
-aut_status aut_store_schedule_next(aut_db *db, int64_t *out, aut_error *err); /* AUT_TIME_NONE: none */
+aut_status aut_store_schedule_next(aut_db *db, int64_t *out,
+								   aut_error *err); /* AUT_TIME_NONE: none */
 /* After a fire for `slot` at `now`. */
 aut_status aut_store_schedule_advance(aut_db *db, const aut_uuid *automation_id, int64_t slot,
 									  int64_t fired_at, int64_t next_fire_at, aut_error *err);
@@ -384,18 +398,20 @@ typedef struct aut_upload_list
 void aut_upload_list_done(aut_upload_list *list);
 
 /* data NULL: no content (FAILED). */
-aut_status aut_store_upload_insert(aut_db *db, const aut_upload *upload, const void *data, size_t len,
-								   aut_error *err);
+aut_status aut_store_upload_insert(aut_db *db, const aut_upload *upload, const void *data,
+								   size_t len, aut_error *err);
 /* Whatever its owner and deletion: the caller judges. */
-aut_status aut_store_upload_get(aut_db *db, const aut_uuid *id, aut_upload_list *out, aut_error *err);
+aut_status aut_store_upload_get(aut_db *db, const aut_uuid *id, aut_upload_list *out,
+								aut_error *err);
 /* One row: data (x).  ENOTFOUND when the content is gone. */
 aut_status aut_store_upload_data(aut_db *db, const aut_uuid *id, aut_rows *out, aut_error *err);
 aut_status aut_store_upload_list(aut_db *db, const aut_uuid *org_id, const aut_uuid *user_id,
 								 const char *status /* NULL: all */, int64_t limit, int64_t offset,
 								 aut_upload_list *out, int64_t *out_total, aut_error *err);
 aut_status aut_store_upload_list_after(aut_db *db, const aut_uuid *org_id, const aut_uuid *user_id,
-									   const char *status /* NULL: all */, const aut_row_place *after,
-									   int64_t limit, aut_upload_list *out, aut_error *err);
+									   const char *status /* NULL: all */,
+									   const aut_row_place *after, int64_t limit,
+									   aut_upload_list *out, aut_error *err);
 aut_status aut_store_upload_delete(aut_db *db, const aut_uuid *id, int64_t now, aut_error *err);
 
 /* ---- retention ----------------------------------------------------------------------------- */
@@ -409,9 +425,9 @@ aut_status aut_store_forget_old_runs(aut_db *db, int64_t before, int64_t limit, 
 									 int64_t *out_count, bool *out_more, aut_error *err);
 /* Of the next `automations` automations in the order of ids, the runs beyond the newest `keep`; *after
  * moves behind those that are finished. */
-aut_status aut_store_forget_crowded_runs(aut_db *db, aut_uuid *after, int64_t automations, int64_t keep,
-										 int64_t limit, int64_t kept_bytes, int64_t *out_count,
-										 bool *out_more, aut_error *err);
+aut_status aut_store_forget_crowded_runs(aut_db *db, aut_uuid *after, int64_t automations,
+										 int64_t keep, int64_t limit, int64_t kept_bytes,
+										 int64_t *out_count, bool *out_more, aut_error *err);
 /* Records of uploads that were deleted before that time. */
 aut_status aut_store_forget_uploads(aut_db *db, int64_t before, int64_t limit, int64_t *out_count,
 									aut_error *err);

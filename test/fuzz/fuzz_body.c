@@ -28,8 +28,8 @@ check(aut_status status, json_t *problems, const aut_error *err)
 	json_t *one;
 
 	must((problems != NULL) == (status == AUT_EINVAL));
-	must(status == AUT_OK || (err->message[0] != '\0' &&
-							  aut_utf8_valid(err->message, strlen(err->message))));
+	must(status == AUT_OK ||
+		 (err->message[0] != '\0' && aut_utf8_valid(err->message, strlen(err->message))));
 	must(problems == NULL || json_array_size(problems) > 0);
 	json_array_foreach(problems, index, one)
 	{

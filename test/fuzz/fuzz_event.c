@@ -60,7 +60,8 @@ check_source(const char *source, const char *body, size_t size)
 	must((event.key == NULL) == (event.run_payload == NULL));
 	if (event.key != NULL)
 	{
-		must(strlen(event.key) <= AUT_EVENT_KEY_MAX && aut_utf8_valid(event.key, strlen(event.key)));
+		must(strlen(event.key) <= AUT_EVENT_KEY_MAX &&
+			 aut_utf8_valid(event.key, strlen(event.key)));
 		check_text(event.run_payload);
 		if (aut_turn_text_default(source, event.key, event.payload, &turn, NULL) == AUT_OK)
 			must(aut_utf8_valid(turn, strlen(turn)));

@@ -43,8 +43,8 @@ log_line(void *payload, const char *name, bool passed, const char *detail)
 {
 	log *out = payload;
 
-	aut_buf_printf(&out->text, "[%s] %s: %s%s%s\n", passed ? "       OK " : "  FAILED  ", out->prefix,
-				   name, passed ? "" : "\n    ", detail);
+	aut_buf_printf(&out->text, "[%s] %s: %s%s%s\n", passed ? "       OK " : "  FAILED  ",
+				   out->prefix, name, passed ? "" : "\n    ", detail);
 }
 
 /* ---- the door -------------------------------------------------------------------------------- */
@@ -240,7 +240,8 @@ static void
 a_locked_row_is_EBUSY(suite *s)
 {
 	SetConfigOption("lock_timeout", "100ms", PGC_USERSET, PGC_S_OVERRIDE);
-	EXPECT_STATUS(AUT_EBUSY, aut_store_worker_lease(s->db, "held", 1, SUITE_NOW, SUITE_NOW, &s->error));
+	EXPECT_STATUS(AUT_EBUSY,
+				  aut_store_worker_lease(s->db, "held", 1, SUITE_NOW, SUITE_NOW, &s->error));
 	EXPECT_TEXT("55P03", s->error.sqlstate);
 }
 

@@ -33,10 +33,11 @@ static const aut_stmt count_leftovers = {
 	.name = "suite_count_leftovers",
 	.params = "",
 	.columns = "l",
-	.sql = "SELECT (SELECT count(*) FROM automation.run) + (SELECT count(*) FROM automation.run_input)"
-		   " + (SELECT count(*) FROM automation.run_output) + (SELECT count(*) FROM automation.gap)"
-		   " + (SELECT count(*) FROM automation.schedule)"
-		   " + (SELECT count(*) FROM automation.upload_data) LIMIT 1",
+	.sql =
+		"SELECT (SELECT count(*) FROM automation.run) + (SELECT count(*) FROM automation.run_input)"
+		" + (SELECT count(*) FROM automation.run_output) + (SELECT count(*) FROM automation.gap)"
+		" + (SELECT count(*) FROM automation.schedule)"
+		" + (SELECT count(*) FROM automation.upload_data) LIMIT 1",
 };
 
 void

@@ -47,31 +47,31 @@ extern const suite_test suite_driver_tests[]; /* values, errors, transactions, t
 void suite_fail(suite *s, const char *file, int line, const char *fmt, ...)
 	__attribute__((format(printf, 4, 5)));
 
-#define EXPECT(condition)                                                                            \
-	do                                                                                               \
-	{                                                                                                \
-		if (!(condition))                                                                            \
-			suite_fail(s, __FILE__, __LINE__, "%s", #condition);                                     \
+#define EXPECT(condition)                                                                          \
+	do                                                                                             \
+	{                                                                                              \
+		if (!(condition))                                                                          \
+			suite_fail(s, __FILE__, __LINE__, "%s", #condition);                                   \
 	} while (0)
-#define EXPECT_STATUS(wanted, call)                                                                  \
-	do                                                                                               \
-	{                                                                                                \
-		s->error = (aut_error) AUT_ERROR_INIT;                                                       \
-		aut_status got_ = (call);                                                                    \
-		if (got_ != (wanted))                                                                        \
-			suite_fail(s, __FILE__, __LINE__, "%s: %s (%s), wanted %s", #call, aut_status_name(got_), \
-					   s->error.message, aut_status_name(wanted));                                   \
+#define EXPECT_STATUS(wanted, call)                                                                \
+	do                                                                                             \
+	{                                                                                              \
+		s->error = (aut_error) AUT_ERROR_INIT;                                                     \
+		aut_status got_ = (call);                                                                  \
+		if (got_ != (wanted))                                                                      \
+			suite_fail(s, __FILE__, __LINE__, "%s: %s (%s), wanted %s", #call,                     \
+					   aut_status_name(got_), s->error.message, aut_status_name(wanted));          \
 	} while (0)
-#define EXPECT_OK(call) EXPECT_STATUS(AUT_OK, call)
+#define EXPECT_OK(call)          EXPECT_STATUS(AUT_OK, call)
 #define EXPECT_TEXT(wanted, got) suite_text(s, __FILE__, __LINE__, #got, wanted, got)
-#define EXPECT_INT(wanted, got) suite_int(s, __FILE__, __LINE__, #got, wanted, got)
-#define EXPECT_ID(wanted, got)                                                                       \
-	do                                                                                               \
-	{                                                                                                \
-		aut_uuid wanted_ = (wanted);                                                                 \
-		aut_uuid got_ = (got);                                                                       \
-		if (!aut_uuid_equal(&wanted_, &got_))                                                        \
-			suite_fail(s, __FILE__, __LINE__, "%s is another id", #got);                             \
+#define EXPECT_INT(wanted, got)  suite_int(s, __FILE__, __LINE__, #got, wanted, got)
+#define EXPECT_ID(wanted, got)                                                                     \
+	do                                                                                             \
+	{                                                                                              \
+		aut_uuid wanted_ = (wanted);                                                               \
+		aut_uuid got_ = (got);                                                                     \
+		if (!aut_uuid_equal(&wanted_, &got_))                                                      \
+			suite_fail(s, __FILE__, __LINE__, "%s is another id", #got);                           \
 	} while (0)
 
 void suite_text(suite *s, const char *file, int line, const char *what, const char *wanted,
@@ -92,6 +92,6 @@ int64_t suite_count(suite *s, const aut_stmt *count_stmt);
 
 /* 2026-07-01T00:00:00Z, the suite's "now"; it reads no clock. */
 #define SUITE_NOW INT64_C(1782864000000000)
-#define SECOND AUT_US_PER_S
+#define SECOND    AUT_US_PER_S
 
 #endif

@@ -45,9 +45,15 @@ value_extremes_come_back(suite *s)
 		aut_v_time(AUT_TIME_MAX),
 	};
 	aut_value low[] = {
-		aut_v_int(INT32_MIN), aut_v_big(INT64_MIN),   aut_v_real(-DBL_MIN),
-		aut_v_bool(false),    aut_v_text(""),         aut_v_json("0"),
-		aut_v_bytes("", 0),   aut_v_uuid(&AUT_UUID_NIL), aut_v_time(INT64_C(-210866803200000000)),
+		aut_v_int(INT32_MIN),
+		aut_v_big(INT64_MIN),
+		aut_v_real(-DBL_MIN),
+		aut_v_bool(false),
+		aut_v_text(""),
+		aut_v_json("0"),
+		aut_v_bytes("", 0),
+		aut_v_uuid(&AUT_UUID_NIL),
+		aut_v_time(INT64_C(-210866803200000000)),
 	};
 
 	EXPECT_OK(aut_db_run(s->db, &echo, high, &rows, NULL, &s->error));
@@ -296,7 +302,8 @@ after_an_error_rollback_makes_a_new_start(suite *s)
 	if (s->db->failed)
 	{
 		/* the transaction is lost: the same answer to everything, and no commit */
-		EXPECT_STATUS(AUT_EUNIQUE, aut_store_automation_triggered(s->db, &automation.id, 1, &s->error));
+		EXPECT_STATUS(AUT_EUNIQUE,
+					  aut_store_automation_triggered(s->db, &automation.id, 1, &s->error));
 		EXPECT_STATUS(AUT_EDB, aut_db_commit(s->db, &s->error));
 		EXPECT(!s->db->failed && !s->db->in_transaction);
 		EXPECT_INT(1, suite_count(s, &count_automations));

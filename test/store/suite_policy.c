@@ -20,23 +20,27 @@ a_key_is_taken_once_until_it_expires(suite *s)
 	bool taken = false;
 
 	EXPECT_STATUS(AUT_ENOTFOUND, aut_store_dedupe_run(s->db, &a, "k", &got, &s->error));
-	EXPECT_OK(aut_store_dedupe_take(s->db, &a, "k", &first, SUITE_NOW, SUITE_NOW + DAY, &taken, &s->error));
+	EXPECT_OK(aut_store_dedupe_take(s->db, &a, "k", &first, SUITE_NOW, SUITE_NOW + DAY, &taken,
+									&s->error));
 	EXPECT(taken);
-	EXPECT_OK(aut_store_dedupe_take(s->db, &a, "k", &second, SUITE_NOW + DAY - 1, SUITE_NOW + 2 * DAY,
-									&taken, &s->error));
+	EXPECT_OK(aut_store_dedupe_take(s->db, &a, "k", &second, SUITE_NOW + DAY - 1,
+									SUITE_NOW + 2 * DAY, &taken, &s->error));
 	EXPECT(!taken);
 	EXPECT_OK(aut_store_dedupe_run(s->db, &a, "k", &got, &s->error));
 	EXPECT_ID(first, got);
 	/* another automation, another key */
-	EXPECT_OK(aut_store_dedupe_take(s->db, &b, "k", &second, SUITE_NOW, SUITE_NOW + DAY, &taken, &s->error));
-	EXPECT(taken);
-	EXPECT_OK(aut_store_dedupe_take(s->db, &a, "l", &never, SUITE_NOW, SUITE_NOW + DAY, &taken, &s->error));
-	EXPECT(taken);
-	/* expired; and of a run that is not there any more */
-	EXPECT_OK(aut_store_dedupe_take(s->db, &a, "k", &second, SUITE_NOW + DAY, SUITE_NOW + 2 * DAY, &taken,
+	EXPECT_OK(aut_store_dedupe_take(s->db, &b, "k", &second, SUITE_NOW, SUITE_NOW + DAY, &taken,
 									&s->error));
 	EXPECT(taken);
-	EXPECT_OK(aut_store_dedupe_take(s->db, &a, "l", &first, SUITE_NOW, SUITE_NOW + DAY, &taken, &s->error));
+	EXPECT_OK(aut_store_dedupe_take(s->db, &a, "l", &never, SUITE_NOW, SUITE_NOW + DAY, &taken,
+									&s->error));
+	EXPECT(taken);
+	/* expired; and of a run that is not there any more */
+	EXPECT_OK(aut_store_dedupe_take(s->db, &a, "k", &second, SUITE_NOW + DAY, SUITE_NOW + 2 * DAY,
+									&taken, &s->error));
+	EXPECT(taken);
+	EXPECT_OK(aut_store_dedupe_take(s->db, &a, "l", &first, SUITE_NOW, SUITE_NOW + DAY, &taken,
+									&s->error));
 	EXPECT(taken);
 	EXPECT_OK(aut_store_dedupe_run(s->db, &a, "k", &got, &s->error));
 	EXPECT_ID(second, got);
@@ -56,7 +60,8 @@ switching_off_is_guarded(suite *s)
 	EXPECT_OK(aut_store_disable_event_newest(s->db, &id, &at, &s->error));
 	EXPECT_INT(AUT_TIME_NONE, at);
 	EXPECT_OK(aut_store_schedule_stop(s->db, &id, &s->error));
-	EXPECT_OK(aut_store_automation_disable(s->db, &id, "why", "{\"a\":1}", SUITE_NOW + 7, &won, &s->error));
+	EXPECT_OK(aut_store_automation_disable(s->db, &id, "why", "{\"a\":1}", SUITE_NOW + 7, &won,
+										   &s->error));
 	EXPECT(won);
 	EXPECT_OK(aut_store_automation_get(s->db, &s->org, &id, &list, &s->error));
 	EXPECT(list.count == 1);
@@ -69,7 +74,8 @@ switching_off_is_guarded(suite *s)
 		EXPECT_INT(AUT_TIME_NONE, list.items->next_fire_at);
 	}
 	aut_automation_list_done(&list);
-	EXPECT_OK(aut_store_automation_disable(s->db, &id, "late", "{}", SUITE_NOW + 8, &won, &s->error));
+	EXPECT_OK(
+		aut_store_automation_disable(s->db, &id, "late", "{}", SUITE_NOW + 8, &won, &s->error));
 	EXPECT(!won);
 	EXPECT_OK(aut_store_automation_switch(s->db, &id, &rows, &s->error));
 	EXPECT_TEXT("INACTIVE", aut_rows_text(&rows, 0, 0));
@@ -116,17 +122,20 @@ the_newest_ends_are_found(suite *s)
 	for (int i = 0; i < 4; i++)
 		ids[i] = ended(s, &a, i == 1 ? AUT_RUN_COMPLETED : AUT_RUN_FAILED, SUITE_NOW + i);
 	suite_insert_run(s, &a, SUITE_NOW);
-	EXPECT_OK(aut_store_run_ended_newest(s->db, &a, AUT_RUN_FAILED, AUT_TIME_NONE, 2, &rows, &s->error));
+	EXPECT_OK(
+		aut_store_run_ended_newest(s->db, &a, AUT_RUN_FAILED, AUT_TIME_NONE, 2, &rows, &s->error));
 	EXPECT_INT(2, (int64_t) rows.count);
 	EXPECT_ID(ids[3], aut_rows_uuid(&rows, 0, 0));
 	EXPECT_ID(ids[2], aut_rows_uuid(&rows, 1, 0));
 	EXPECT_TEXT("{\"kind\":\"auth\"}", aut_rows_text(&rows, 0, 1));
 	EXPECT_INT(SUITE_NOW, aut_rows_time(&rows, 0, 2));
 	aut_rows_done(&rows);
-	EXPECT_OK(aut_store_run_ended_newest(s->db, &a, AUT_RUN_FAILED, SUITE_NOW, 9, &rows, &s->error));
+	EXPECT_OK(
+		aut_store_run_ended_newest(s->db, &a, AUT_RUN_FAILED, SUITE_NOW, 9, &rows, &s->error));
 	EXPECT_INT(0, (int64_t) rows.count);
 	aut_rows_done(&rows);
-	EXPECT_OK(aut_store_run_ended_newest(s->db, &a, AUT_RUN_COMPLETED, AUT_TIME_NONE, 1, &rows, &s->error));
+	EXPECT_OK(aut_store_run_ended_newest(s->db, &a, AUT_RUN_COMPLETED, AUT_TIME_NONE, 1, &rows,
+										 &s->error));
 	EXPECT_INT(1, (int64_t) rows.count);
 	EXPECT_ID(ids[1], aut_rows_uuid(&rows, 0, 0));
 	aut_rows_done(&rows);
@@ -143,8 +152,8 @@ a_claim_can_be_taken_back_as_skipped(suite *s)
 	EXPECT_OK(aut_store_run_claim(s->db, "me", SUITE_NOW, 1, got, &count, &s->error));
 	EXPECT_OK(aut_store_run_skip_claimed(s->db, &id, "other", SUITE_NOW, "no", "{}", &s->error));
 	EXPECT_INT(AUT_RUN_RUNNING, suite_run(s, &id, &list)->status);
-	EXPECT_OK(aut_store_run_skip_claimed(s->db, &id, "me", SUITE_NOW + 1, "no", "{\"kind\":\"blocked\"}",
-										 &s->error));
+	EXPECT_OK(aut_store_run_skip_claimed(s->db, &id, "me", SUITE_NOW + 1, "no",
+										 "{\"kind\":\"blocked\"}", &s->error));
 	const aut_run *run = suite_run(s, &id, &list);
 	EXPECT_INT(AUT_RUN_SKIPPED, run->status);
 	EXPECT_INT(0, run->attempt);
@@ -172,16 +181,19 @@ waiting_runs_are_told_so_once(suite *s)
 	for (int i = 0; i < 3; i++)
 		ids[i] = suite_insert_run(s, &a, SUITE_NOW + i);
 	EXPECT_OK(aut_store_run_phase(s->db, &ids[1], "mine", &won, &s->error));
-	EXPECT_OK(aut_store_run_waiting(s->db, "waits", SUITE_NOW + 1, 2, &at, &after, got, &count, &s->error));
+	EXPECT_OK(aut_store_run_waiting(s->db, "waits", SUITE_NOW + 1, 2, &at, &after, got, &count,
+									&s->error));
 	EXPECT_INT(2, (int64_t) count);
 	EXPECT_ID(ids[0], got[0]);
 	EXPECT_ID(ids[1], after);
 	EXPECT_INT(SUITE_NOW + 1, at);
 	EXPECT_TEXT("waits", suite_run(s, &ids[0], &list)->current_phase);
 	EXPECT_TEXT("mine", suite_run(s, &ids[1], &list)->current_phase);
-	EXPECT_OK(aut_store_run_waiting(s->db, "waits", SUITE_NOW + 1, 2, &at, &after, got, &count, &s->error));
+	EXPECT_OK(aut_store_run_waiting(s->db, "waits", SUITE_NOW + 1, 2, &at, &after, got, &count,
+									&s->error));
 	EXPECT_INT(0, (int64_t) count);
-	EXPECT_OK(aut_store_run_waiting(s->db, "waits", SUITE_NOW + 2, 2, &at, &after, got, &count, &s->error));
+	EXPECT_OK(aut_store_run_waiting(s->db, "waits", SUITE_NOW + 2, 2, &at, &after, got, &count,
+									&s->error));
 	EXPECT_INT(1, (int64_t) count);
 	EXPECT_ID(ids[2], got[0]);
 	aut_run_list_done(&list);
@@ -228,15 +240,18 @@ old_runs_go_with_all_that_is_theirs(suite *s)
 	EXPECT(!more);
 	EXPECT_OK(aut_store_forget_old_runs(s->db, SUITE_NOW + 1, 10, 100, &count, &more, &s->error));
 	EXPECT_INT(1, count);
-	EXPECT(!is_there(s, &old) && is_there(s, &pending) && is_there(s, &held) && is_there(s, &recent));
+	EXPECT(!is_there(s, &old) && is_there(s, &pending) && is_there(s, &held) &&
+		   is_there(s, &recent));
 	EXPECT_OK(aut_store_output_read(s->db, &old, 0, 10, &rows, &s->error));
 	EXPECT_INT(0, (int64_t) rows.count);
 	aut_rows_done(&rows);
-	EXPECT_OK(aut_store_forget_old_runs(s->db, SUITE_NOW + 2 * DAY, 1, 100, &count, &more, &s->error));
+	EXPECT_OK(
+		aut_store_forget_old_runs(s->db, SUITE_NOW + 2 * DAY, 1, 100, &count, &more, &s->error));
 	EXPECT(count == 1 && more);
 	/* nothing is left to tell when it was triggered, so the automation remembers */
 	EXPECT_OK(aut_store_run_cleanup_set(s->db, &held, AUT_TIME_NONE, &s->error));
-	EXPECT_OK(aut_store_forget_old_runs(s->db, SUITE_NOW + 2 * DAY, 10, 100, &count, &more, &s->error));
+	EXPECT_OK(
+		aut_store_forget_old_runs(s->db, SUITE_NOW + 2 * DAY, 10, 100, &count, &more, &s->error));
 	EXPECT_INT(1, count);
 	EXPECT_OK(aut_store_automation_get(s->db, &s->org, &a, &list, &s->error));
 	EXPECT_INT(SUITE_NOW, list.count == 1 ? list.items->last_triggered_at : -1);
@@ -254,12 +269,14 @@ only_the_newest_runs_of_an_automation_stay(suite *s)
 	int batches = 0;
 
 	for (int i = 0; i < 7; i++)
-		many[i] = i == 1 ? suite_insert_run(s, &a, SUITE_NOW) : ended(s, &a, AUT_RUN_COMPLETED, SUITE_NOW);
+		many[i] = i == 1 ? suite_insert_run(s, &a, SUITE_NOW)
+						 : ended(s, &a, AUT_RUN_COMPLETED, SUITE_NOW);
 	for (int i = 0; i < 2; i++)
 		few[i] = ended(s, &b, AUT_RUN_FAILED, SUITE_NOW);
 	while (more && batches++ < 20)
 	{
-		EXPECT_OK(aut_store_forget_crowded_runs(s->db, &after, 1, 3, 2, 100, &count, &more, &s->error));
+		EXPECT_OK(
+			aut_store_forget_crowded_runs(s->db, &after, 1, 3, 2, 100, &count, &more, &s->error));
 		EXPECT(count <= 2);
 		total += count;
 	}
@@ -302,22 +319,24 @@ the_rest_goes_by_age(suite *s)
 	aut_upload_list_done(&list);
 
 	for (int i = 0; i < 3; i++)
-		EXPECT_OK(aut_store_gap_insert(s->db, &a, SUITE_NOW + i, SUITE_NOW + i, 1, SUITE_NOW + i, &s->error));
+		EXPECT_OK(aut_store_gap_insert(s->db, &a, SUITE_NOW + i, SUITE_NOW + i, 1, SUITE_NOW + i,
+									   &s->error));
 	EXPECT_OK(aut_store_forget_gaps(s->db, SUITE_NOW + 2, 1, &count, &s->error));
 	EXPECT_INT(1, count);
 	EXPECT_OK(aut_store_forget_gaps(s->db, SUITE_NOW + 2, 9, &count, &s->error));
 	EXPECT_INT(1, count);
 
-	EXPECT_OK(aut_store_dedupe_take(s->db, &a, "k", &run, SUITE_NOW, SUITE_NOW + 5, &taken, &s->error));
+	EXPECT_OK(
+		aut_store_dedupe_take(s->db, &a, "k", &run, SUITE_NOW, SUITE_NOW + 5, &taken, &s->error));
 	EXPECT_OK(aut_store_forget_dedupe_keys(s->db, SUITE_NOW + 4, 9, &count, &s->error));
 	EXPECT_INT(0, count);
 	EXPECT_OK(aut_store_forget_dedupe_keys(s->db, SUITE_NOW + 5, 9, &count, &s->error));
 	EXPECT_INT(1, count);
 }
 
-#define TEST(name)                                                                                   \
-	{                                                                                                \
-		#name, name, false                                                                           \
+#define TEST(name)                                                                                 \
+	{                                                                                              \
+#name, name, false                                                                         \
 	}
 
 const suite_test suite_policy_tests[] = {

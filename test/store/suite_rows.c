@@ -129,8 +129,8 @@ automation_list_after_meets_each_once(suite *s)
 	{
 		aut_row_place after = {whole.items[at - 1].created_at, whole.items[at - 1].id};
 
-		EXPECT_OK(aut_store_automation_list_after(s->db, &s->org, AUT_CREATED_BY_ME, &s->user, &after,
-												  2, &page, &s->error));
+		EXPECT_OK(aut_store_automation_list_after(s->db, &s->org, AUT_CREATED_BY_ME, &s->user,
+												  &after, 2, &page, &s->error));
 		EXPECT_INT((int64_t) (whole.count - at < 2 ? whole.count - at : 2), (int64_t) page.count);
 		for (size_t i = 0; i < page.count && at + i < whole.count; i++)
 			EXPECT_ID(whole.items[at + i].id, page.items[i].id);
@@ -178,19 +178,19 @@ automation_list_pages_newest_first(suite *s)
 	EXPECT_INT(4, total);
 	EXPECT_INT(4, (int64_t) list.count);
 	aut_automation_list_done(&list);
-	EXPECT_OK(aut_store_automation_list(s->db, &s->org, AUT_CREATED_BY_OTHERS, &s->user, 10, 0, &list,
-										&total, &s->error));
+	EXPECT_OK(aut_store_automation_list(s->db, &s->org, AUT_CREATED_BY_OTHERS, &s->user, 10, 0,
+										&list, &total, &s->error));
 	EXPECT_INT(1, total);
 	EXPECT_TEXT("a2", list.count == 1 ? list.items[0].name : NULL);
 	aut_automation_list_done(&list);
-	EXPECT_OK(aut_store_automation_list(s->db, &s->org, AUT_CREATED_BY_ANY, NULL, 10, 99, &list, NULL,
-										&s->error));
+	EXPECT_OK(aut_store_automation_list(s->db, &s->org, AUT_CREATED_BY_ANY, NULL, 10, 99, &list,
+										NULL, &s->error));
 	EXPECT_INT(0, (int64_t) list.count);
 	aut_automation_list_done(&list);
-	EXPECT_STATUS(AUT_EINVAL, aut_store_automation_list(s->db, &s->org, AUT_CREATED_BY_ANY, NULL, -1, 0,
-														&list, NULL, &s->error));
-	EXPECT_STATUS(AUT_EINVAL, aut_store_automation_list(s->db, &s->org, AUT_CREATED_BY_ANY, NULL, 1, -1,
-														&list, NULL, &s->error));
+	EXPECT_STATUS(AUT_EINVAL, aut_store_automation_list(s->db, &s->org, AUT_CREATED_BY_ANY, NULL,
+														-1, 0, &list, NULL, &s->error));
+	EXPECT_STATUS(AUT_EINVAL, aut_store_automation_list(s->db, &s->org, AUT_CREATED_BY_ANY, NULL, 1,
+														-1, &list, NULL, &s->error));
 }
 
 static void
@@ -236,7 +236,8 @@ last_triggered_is_the_later_of_hand_and_clock(suite *s)
 	EXPECT_INT(AUT_TIME_NONE, last_triggered(s, &id));
 	EXPECT_OK(aut_store_automation_triggered(s->db, &id, SUITE_NOW + 5, &s->error));
 	EXPECT_INT(SUITE_NOW + 5, last_triggered(s, &id));
-	EXPECT_OK(aut_store_automation_triggered(s->db, &id, SUITE_NOW + 3, &s->error)); /* a late writer */
+	EXPECT_OK(
+		aut_store_automation_triggered(s->db, &id, SUITE_NOW + 3, &s->error)); /* a late writer */
 	EXPECT_INT(SUITE_NOW + 5, last_triggered(s, &id));
 	EXPECT_OK(aut_store_schedule_advance(s->db, &id, SUITE_NOW, SUITE_NOW + 9, SUITE_NOW + SECOND,
 										 &s->error));
@@ -302,15 +303,16 @@ schedule_put_replaces_and_delete_removes(suite *s)
 	EXPECT_OK(aut_store_schedule_delete(s->db, &id, &s->error));
 	EXPECT_OK(aut_store_schedule_delete(s->db, &id, &s->error)); /* twice is fine */
 	EXPECT_INT(AUT_TIME_NONE, last_triggered(s, &id));
-	EXPECT_STATUS(AUT_ENOTFOUND, aut_store_schedule_advance(s->db, &id, SUITE_NOW, SUITE_NOW, SUITE_NOW,
-															&s->error));
+	EXPECT_STATUS(AUT_ENOTFOUND, aut_store_schedule_advance(s->db, &id, SUITE_NOW, SUITE_NOW,
+															SUITE_NOW, &s->error));
 }
 
 static const aut_stmt read_gaps = {
 	.name = "suite_read_gaps",
 	.params = "",
 	.columns = "TTl",
-	.sql = "SELECT first_missed, last_missed, missed FROM automation.gap ORDER BY first_missed LIMIT 9",
+	.sql = "SELECT first_missed, last_missed, missed FROM automation.gap ORDER BY first_missed "
+		   "LIMIT 9",
 };
 
 static void
@@ -319,10 +321,10 @@ a_gap_grows_instead_of_doubling(suite *s)
 	aut_uuid id = suite_insert_automation(s, "a");
 	aut_rows rows = {0};
 
-	EXPECT_OK(aut_store_gap_insert(s->db, &id, SUITE_NOW, SUITE_NOW + 60 * SECOND, 2, SUITE_NOW + 99,
-								   &s->error));
-	EXPECT_OK(aut_store_gap_insert(s->db, &id, SUITE_NOW, SUITE_NOW + 120 * SECOND, 3, SUITE_NOW + 99,
-								   &s->error));
+	EXPECT_OK(aut_store_gap_insert(s->db, &id, SUITE_NOW, SUITE_NOW + 60 * SECOND, 2,
+								   SUITE_NOW + 99, &s->error));
+	EXPECT_OK(aut_store_gap_insert(s->db, &id, SUITE_NOW, SUITE_NOW + 120 * SECOND, 3,
+								   SUITE_NOW + 99, &s->error));
 	EXPECT_OK(aut_db_run(s->db, &read_gaps, NULL, &rows, NULL, &s->error));
 	EXPECT_INT(1, (int64_t) rows.count);
 	EXPECT_INT(SUITE_NOW + 120 * SECOND, aut_rows_time(&rows, 0, 1));
@@ -377,9 +379,11 @@ output_can_be_appended_again_without_doubling(suite *s)
 	EXPECT_OK(aut_store_output_append(s->db, &id, 0, "hello ", 6, SUITE_NOW, 1000, &s->error));
 	EXPECT_OK(aut_store_output_append(s->db, &id, 6, "world", 5, SUITE_NOW, 1000, &s->error));
 	EXPECT_OK(aut_store_output_append(s->db, &id, 6, "world", 5, SUITE_NOW, 1000, &s->error));
-	EXPECT_OK(aut_store_output_append(s->db, &id, 0, "hello world", 11, SUITE_NOW, 1000, &s->error));
+	EXPECT_OK(
+		aut_store_output_append(s->db, &id, 0, "hello world", 11, SUITE_NOW, 1000, &s->error));
 	EXPECT_TEXT("hello world", output_text(s, &id, 0));
-	EXPECT_OK(aut_store_output_append(s->db, &id, 6, "world, again", 12, SUITE_NOW, 1000, &s->error));
+	EXPECT_OK(
+		aut_store_output_append(s->db, &id, 6, "world, again", 12, SUITE_NOW, 1000, &s->error));
 	EXPECT_TEXT("hello world, again", output_text(s, &id, 0));
 	EXPECT_INT(18, suite_run(s, &id, &list)->output_bytes);
 	EXPECT_OK(aut_store_output_append(s->db, &id, 18, "", 0, SUITE_NOW, 1000, &s->error));
@@ -390,7 +394,8 @@ output_can_be_appended_again_without_doubling(suite *s)
 	EXPECT_INT(33, suite_run(s, &id, &list)->output_bytes);
 	EXPECT_STATUS(AUT_ENOTFOUND,
 				  aut_store_output_append(s->db, &nobody, 0, "x", 1, SUITE_NOW, 9, &s->error));
-	EXPECT_STATUS(AUT_EINVAL, aut_store_output_append(s->db, &id, -1, "x", 1, SUITE_NOW, 9, &s->error));
+	EXPECT_STATUS(AUT_EINVAL,
+				  aut_store_output_append(s->db, &id, -1, "x", 1, SUITE_NOW, 9, &s->error));
 	aut_run_list_done(&list);
 }
 
@@ -435,7 +440,8 @@ old_output_is_dropped_in_whole_chunks(suite *s)
 	EXPECT_INT(3, suite_count(s, &count_chunks)); /* 12 bytes: at least the 10 newest */
 	EXPECT_TEXT("abcdabcdabcd", output_text(s, &id, 0));
 	memset(big, 'x', sizeof(big));
-	EXPECT_OK(aut_store_output_append(s->db, &id, 40, big, sizeof(big), SUITE_NOW, 100000, &s->error));
+	EXPECT_OK(
+		aut_store_output_append(s->db, &id, 40, big, sizeof(big), SUITE_NOW, 100000, &s->error));
 	EXPECT_OK(aut_store_output_read(s->db, &id, 0, 100, &rows, &s->error));
 	for (size_t i = 0; i < rows.count; i++)
 		kept += (int64_t) aut_rows_at(&rows, i, 1)->len;
@@ -510,7 +516,8 @@ uploads_keep_their_bytes_until_deleted(suite *s)
 									&s->error));
 	EXPECT_INT(1, total);
 	aut_upload_list_done(&list);
-	EXPECT_OK(aut_store_upload_list(s->db, &s->org, &others, NULL, 10, 0, &list, &total, &s->error));
+	EXPECT_OK(
+		aut_store_upload_list(s->db, &s->org, &others, NULL, 10, 0, &list, &total, &s->error));
 	EXPECT_INT(0, total);
 	aut_upload_list_done(&list);
 	EXPECT_OK(aut_store_upload_delete(s->db, &upload.id, SUITE_NOW + 5, &s->error));
@@ -551,9 +558,9 @@ a_lease_is_one_row_per_worker(suite *s)
 	aut_rows_done(&rows);
 }
 
-#define TEST(name)                                                                                   \
-	{                                                                                                \
-		#name, name, false                                                                           \
+#define TEST(name)                                                                                 \
+	{                                                                                              \
+#name, name, false                                                                         \
 	}
 
 const suite_test suite_rows_tests[] = {

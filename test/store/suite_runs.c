@@ -123,8 +123,7 @@ run_lists_are_newest_first(suite *s)
 	for (size_t i = 0; i < list.count; i++)
 		EXPECT_ID(ids[4 - i], list.items[i].id);
 	aut_run_list_done(&list);
-	EXPECT_STATUS(AUT_EINVAL,
-				  aut_store_run_list_after(s->db, &a, &ids[3], -1, &list, &s->error));
+	EXPECT_STATUS(AUT_EINVAL, aut_store_run_list_after(s->db, &a, &ids[3], -1, &list, &s->error));
 }
 
 static void
@@ -296,10 +295,10 @@ steps_of_a_run_belong_to_its_holder(suite *s)
 	EXPECT(won);
 	EXPECT_OK(aut_store_run_started(s->db, &id, "w2", "c", "b", SUITE_NOW, "x", &won, &s->error));
 	EXPECT(!won);
-	EXPECT_OK(aut_store_run_started(s->db, &id, "w1", NULL, "box", AUT_TIME_NONE, NULL, &won,
-									&s->error));
-	EXPECT_OK(aut_store_run_started(s->db, &id, "w1", "cmd", NULL, SUITE_NOW + 2, "Starting automation",
-									&won, &s->error));
+	EXPECT_OK(
+		aut_store_run_started(s->db, &id, "w1", NULL, "box", AUT_TIME_NONE, NULL, &won, &s->error));
+	EXPECT_OK(aut_store_run_started(s->db, &id, "w1", "cmd", NULL, SUITE_NOW + 2,
+									"Starting automation", &won, &s->error));
 	EXPECT(won);
 	EXPECT_OK(aut_store_run_note(s->db, &id, "w1", "{\"seen\":1}", AUT_TIME_NONE, &won, &s->error));
 	EXPECT(won);
@@ -371,7 +370,8 @@ runs_of_the_dead_are_adopted(suite *s)
 	EXPECT_OK(aut_store_worker_lease(s->db, "gone", 3, SUITE_NOW, SUITE_NOW + SECOND, &s->error));
 	EXPECT_OK(aut_store_run_adopt(s->db, "me", SUITE_NOW + 1, 4, got, &count, &s->error));
 	EXPECT_INT(0, (int64_t) count); /* everybody is alive */
-	EXPECT_OK(aut_store_worker_lease(s->db, "living", 2, SUITE_NOW + 1, SUITE_NOW + SECOND, &s->error));
+	EXPECT_OK(
+		aut_store_worker_lease(s->db, "living", 2, SUITE_NOW + 1, SUITE_NOW + SECOND, &s->error));
 	EXPECT_OK(aut_store_worker_leave(s->db, "gone", &s->error));
 	EXPECT_OK(aut_store_run_adopt(s->db, "me", SUITE_NOW + 2, 1, got, &count, &s->error));
 	EXPECT_INT(1, (int64_t) count);
@@ -498,7 +498,8 @@ a_late_callback_overrules_a_time_out_only(suite *s)
 	EXPECT(won);
 	EXPECT_INT(AUT_RUN_COMPLETED, suite_run(s, &timed_out, &list)->status);
 	EXPECT_TEXT(NULL, list.count == 1 ? list.items->error_detail : "");
-	EXPECT_INT(SUITE_NOW + 5, list.count == 1 ? list.items->cleanup_at : 0); /* still to be cleaned */
+	EXPECT_INT(SUITE_NOW + 5,
+			   list.count == 1 ? list.items->cleanup_at : 0); /* still to be cleaned */
 	late.id = failed;
 	EXPECT_OK(aut_store_run_finish(s->db, &late, &won, &s->error));
 	EXPECT(!won);
@@ -556,8 +557,8 @@ pending_runs_are_skipped_but_manual_ones_only_if_asked(suite *s)
 	EXPECT_OK(aut_store_run_claim(s->db, "w", SUITE_NOW - 1, 1, got, &claimed, &s->error));
 	EXPECT_OK(aut_store_run_insert(s->db, &cron, &s->error));
 	EXPECT_OK(aut_store_run_insert(s->db, &unknown, &s->error));
-	EXPECT_OK(aut_store_run_skip_pending(s->db, &a, false, SUITE_NOW + 1, "off", "{\"k\":1}", &skipped,
-										 &s->error));
+	EXPECT_OK(aut_store_run_skip_pending(s->db, &a, false, SUITE_NOW + 1, "off", "{\"k\":1}",
+										 &skipped, &s->error));
 	EXPECT_INT(2, skipped);
 	EXPECT_INT(AUT_RUN_PENDING, suite_run(s, &manual, &list)->status);
 	EXPECT_INT(AUT_RUN_RUNNING, suite_run(s, &running, &list)->status);
@@ -620,9 +621,9 @@ clean_up_is_due_for_me_and_for_the_dead(suite *s)
 	EXPECT_INT(SUITE_NOW + 40, next);
 }
 
-#define TEST(name)                                                                                   \
-	{                                                                                                \
-		#name, name, false                                                                           \
+#define TEST(name)                                                                                 \
+	{                                                                                              \
+#name, name, false                                                                         \
 	}
 
 const suite_test suite_runs_tests[] = {

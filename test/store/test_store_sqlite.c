@@ -18,7 +18,8 @@ static void
 print_line(void *payload, const char *name, bool ok, const char *detail)
 {
 	(void) payload;
-	printf("[%s] sqlite: %s%s%s\n", ok ? "       OK " : "  FAILED  ", name, ok ? "" : "\n    ", detail);
+	printf("[%s] sqlite: %s%s%s\n", ok ? "       OK " : "  FAILED  ", name, ok ? "" : "\n    ",
+		   detail);
 	if (ok)
 		passed++;
 	else

@@ -29,7 +29,7 @@
 
 #include "automation/net.h"
 
-#define WAIT_MS 10000
+#define WAIT_MS  10000
 #define HELD_MAX 512
 
 /* What happened to one client call. */
@@ -91,11 +91,11 @@ answer_echo(aut_exchange *exchange)
 	const char *expect = aut_exchange_header(exchange, "Expect");
 
 	aut_buf_init(&text, 1 << 20);
-	aut_buf_printf(&text, "%s %s raw=%s peer=%s type=%s length=%s expect=%s query=",
-				   aut_exchange_method(exchange), aut_exchange_path(exchange),
-				   aut_exchange_raw_path(exchange), aut_exchange_peer(exchange),
-				   type != NULL ? type : "-", length != NULL ? length : "-",
-				   expect != NULL ? expect : "-");
+	aut_buf_printf(
+		&text,
+		"%s %s raw=%s peer=%s type=%s length=%s expect=%s query=", aut_exchange_method(exchange),
+		aut_exchange_path(exchange), aut_exchange_raw_path(exchange), aut_exchange_peer(exchange),
+		type != NULL ? type : "-", length != NULL ? length : "-", expect != NULL ? expect : "-");
 	aut_exchange_each_query(exchange, print_param, &text);
 	aut_buf_puts(&text, " body=");
 	aut_buf_append(&text, body, len);
@@ -154,8 +154,10 @@ handle(void *payload, aut_exchange *exchange)
 	else if (strcmp(path, "/headers") == 0)
 	{
 		assert_int_equal(aut_exchange_add_header(exchange, "Retry-After", "17"), AUT_OK);
-		assert_int_equal(aut_exchange_add_header(exchange, "Content-Range", "bytes 0-3/12345"), AUT_OK);
-		assert_int_equal(aut_exchange_add_header(exchange, "X-Bad", "a\r\nX-Injected: b"), AUT_EINVAL);
+		assert_int_equal(aut_exchange_add_header(exchange, "Content-Range", "bytes 0-3/12345"),
+						 AUT_OK);
+		assert_int_equal(aut_exchange_add_header(exchange, "X-Bad", "a\r\nX-Injected: b"),
+						 AUT_EINVAL);
 		aut_exchange_reply(exchange, 206, "text/x-test", "abcd", 4);
 	}
 	else if (strcmp(path, "/empty") == 0)

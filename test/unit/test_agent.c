@@ -200,9 +200,9 @@ test_fault__rules_are_read_and_counted(void **state)
 {
 	agentd agent = {0};
 	aut_error err = AUT_ERROR_INIT;
-	static const char *const bad[] = {"",			 "upload",		  ":500",		 "upload:",	 "upload:abc",
-									  "upload:200",	 "upload:600",	  "upload:500:", "x:drop:y", "x:delay=",
-									  "x:delay=-1:1", NULL};
+	static const char *const bad[] = {
+		"",           "upload",      ":500",     "upload:",  "upload:abc",   "upload:200",
+		"upload:600", "upload:500:", "x:drop:y", "x:delay=", "x:delay=-1:1", NULL};
 
 	(void) state;
 	for (size_t i = 0; bad[i] != NULL; i++)
@@ -223,10 +223,11 @@ test_fault__rules_are_read_and_counted(void **state)
 static void
 test_multipart__any_cut_is_safe(void **state)
 {
-	static const char body[] = "--B\r\nContent-Disposition: form-data; name=\"x\"\r\n\r\n1\r\n"
-							   "--B\r\nContent-Type: a/b\r\n"
-							   "content-disposition: form-data; name=\"file\"; filename=\"u\"\r\n\r\n"
-							   "data\r\n--B--\r\n";
+	static const char body[] =
+		"--B\r\nContent-Disposition: form-data; name=\"x\"\r\n\r\n1\r\n"
+		"--B\r\nContent-Type: a/b\r\n"
+		"content-disposition: form-data; name=\"file\"; filename=\"u\"\r\n\r\n"
+		"data\r\n--B--\r\n";
 	const char *data;
 	size_t len;
 
@@ -243,20 +244,23 @@ test_multipart__any_cut_is_safe(void **state)
 		agentd_multipart found;
 
 		memcpy(copy, body, cut);
-		found = agentd_multipart_find("multipart/form-data; boundary=B", copy, cut, "file", &data, &len);
+		found = agentd_multipart_find("multipart/form-data; boundary=B", copy, cut, "file", &data,
+									  &len);
 		assert_int_equal(found, cut >= sizeof body - 1 - 4 ? MULTIPART_OK : MULTIPART_MISSING);
 		free(copy);
 	}
 	assert_int_equal(agentd_multipart_find(NULL, body, 5, "file", &data, &len), MULTIPART_MISSING);
-	assert_int_equal(agentd_multipart_find("multipart/form-data; boundary=", body, 5, "file", &data, &len),
-					 MULTIPART_MISSING);
+	assert_int_equal(
+		agentd_multipart_find("multipart/form-data; boundary=", body, 5, "file", &data, &len),
+		MULTIPART_MISSING);
 }
 
 static void
 test_run_id__is_found_in_any_text(void **state)
 {
 	char id[AUT_UUID_TEXT_MAX] = "";
-	const char *text = "tar xzf '/tmp/automation-x automation-0190c0de-0000-7000-8000-000000000001.tar.gz'";
+	const char *text =
+		"tar xzf '/tmp/automation-x automation-0190c0de-0000-7000-8000-000000000001.tar.gz'";
 
 	(void) state;
 	assert_true(agentd_find_run_id(text, strlen(text), id));
@@ -269,10 +273,11 @@ int
 main(int argc, char **argv)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test_setup_teardown(test_ensure__starts_an_agent_and_finds_it_again, setup, teardown),
-		cmocka_unit_test_setup_teardown(test_ensure__starts_anew_after_a_crash, setup, teardown),
-		cmocka_unit_test_setup_teardown(test_ensure__does_not_believe_a_state_file_with_another_key, setup,
+		cmocka_unit_test_setup_teardown(test_ensure__starts_an_agent_and_finds_it_again, setup,
 										teardown),
+		cmocka_unit_test_setup_teardown(test_ensure__starts_anew_after_a_crash, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_ensure__does_not_believe_a_state_file_with_another_key,
+										setup, teardown),
 		cmocka_unit_test(test_ensure__fails_with_a_reason),
 		cmocka_unit_test(test_fault__rules_are_read_and_counted),
 		cmocka_unit_test(test_multipart__any_cut_is_safe),

@@ -36,9 +36,9 @@ parse(client_args *args, int argc, const char **argv)
 	return client_args_parse(spec, argc, (char **) argv, args, &error);
 }
 
-#define PARSE(args, ...)                                                                             \
-	parse(args, (int) (sizeof((const char *[]) {__VA_ARGS__}) / sizeof(char *)),                     \
-		  (const char *[]) {__VA_ARGS__, NULL})
+#define PARSE(args, ...)                                                                           \
+	parse(args, (int) (sizeof((const char *[]){__VA_ARGS__}) / sizeof(char *)),                    \
+		  (const char *[]){__VA_ARGS__, NULL})
 
 static void
 test_args__long_options_take_their_value_either_way(void **state)
@@ -115,13 +115,15 @@ test_args__mistakes_are_named(void **state)
 	(void) state;
 	assert_refused(&a, PARSE(&a, "create", "x", "--sript", "f"), "unknown option --sript");
 	assert_refused(&a, PARSE(&a, "create", "x", "--sched", "f"), "did you mean --schedule?");
-	assert_refused(&a, PARSE(&a, "create", "x", "--script"), "--script needs a value: --script FILE");
+	assert_refused(&a, PARSE(&a, "create", "x", "--script"),
+				   "--script needs a value: --script FILE");
 	assert_refused(&a, PARSE(&a, "create"), "NAME is missing");
 	assert_refused(&a, PARSE(&a, "create", ""), "NAME must not be empty");
 	assert_refused(&a, PARSE(&a, "create", "a", "b"), "a and b");
 	assert_refused(&a, PARSE(&a, "create", "x", "--timeout", "soon"), "a whole number from 1");
 	assert_refused(&a, PARSE(&a, "create", "x", "--timeout", "0"), "a whole number from 1");
-	assert_refused(&a, PARSE(&a, "create", "x", "--timeout", "99999999999999999999"), "whole number");
+	assert_refused(&a, PARSE(&a, "create", "x", "--timeout", "99999999999999999999"),
+				   "whole number");
 	assert_refused(&a, PARSE(&a, "create", "x", "--json=yes"), "--json takes no value");
 	assert_refused(&a, PARSE(&a, "create", "x", "--json", "--json"), "--json is given twice");
 	assert_refused(&a, PARSE(&a, "list", "x"), "automation list takes no name");
@@ -233,7 +235,8 @@ test_absolute__utc_and_local(void **state)
 	(void) state;
 	assert_int_equal(setenv("TZ", "CET-1", 1), 0);
 	tzset();
-	assert_string_equal(client_absolute(INT64_C(1782909296000000), true, out), "2026-07-01 12:34:56Z");
+	assert_string_equal(client_absolute(INT64_C(1782909296000000), true, out),
+						"2026-07-01 12:34:56Z");
 	assert_string_equal(client_absolute(INT64_C(1782909296000000), false, out),
 						"2026-07-01 13:34:56 +0100");
 	assert_string_equal(client_absolute(-1, true, out), "1969-12-31 23:59:59Z");
@@ -271,8 +274,8 @@ assert_filtered(const char *in, size_t piece, const char *expected)
 
 	aut_buf_init(&out, 4096);
 	for (size_t at = 0; at < len; at += piece)
-		assert_int_equal(client_filter_put(&filter, in + at, len - at < piece ? len - at : piece, &out),
-						 AUT_OK);
+		assert_int_equal(
+			client_filter_put(&filter, in + at, len - at < piece ? len - at : piece, &out), AUT_OK);
 	assert_int_equal(client_filter_end(&filter, &out), AUT_OK);
 	assert_string_equal(out.data, expected);
 	aut_buf_done(&out);
@@ -288,15 +291,20 @@ test_filter__colours_pass_and_everything_else_is_shown(void **state)
 		{"plain\ttext\n", "plain\ttext\n"},
 		{"\x1b[1;31mred\x1b[0m\n", "\x1b[1;31mred\x1b[0m\n\x1b[0m"},
 		{"\x1b[38:5:9mx", "\x1b[38:5:9mx\x1b[0m"},
-		{"\x1b[2J\x1b[H", "\\x1b[2J\\x1b[H"},         /* clear the screen */
-		{"\x1b]0;title\a", "\\x1b]0;title\\a"},       /* rename the window */
+		{"\x1b[2J\x1b[H", "\\x1b[2J\\x1b[H"},               /* clear the screen */
+		{"\x1b]0;title\a", "\\x1b]0;title\\a"},             /* rename the window */
 		{"\x1b]52;c;aGk=\x1b\\", "\\x1b]52;c;aGk=\\x1b\\"}, /* fill the clipboard */
-		{"\x1b[6n", "\\x1b[6n"},                      /* make the terminal type */
+		{"\x1b[6n", "\\x1b[6n"},                            /* make the terminal type */
 		{"\x1b\x1b[1mx", "\\x1b\x1b[1mx\x1b[0m"},
 		{"a\rb\bc\x7f", "a\\rb\\bc\\u007f"},
-		{"\xc2\x9b""2J", "\\u009b2J"},                /* CSI as one character */
-		{"abc \xe2\x80\xae""fed", "abc \\u202efed"},  /* right-to-left override */
-		{"gr\xc3\xbc\xc3\x9f \xe6\x97\xa5 \xf0\x9f\x8d\x92", "gr\xc3\xbc\xc3\x9f \xe6\x97\xa5 \xf0\x9f\x8d\x92"},
+		{"\xc2\x9b"
+		 "2J",
+		 "\\u009b2J"}, /* CSI as one character */
+		{"abc \xe2\x80\xae"
+		 "fed",
+		 "abc \\u202efed"}, /* right-to-left override */
+		{"gr\xc3\xbc\xc3\x9f \xe6\x97\xa5 \xf0\x9f\x8d\x92",
+		 "gr\xc3\xbc\xc3\x9f \xe6\x97\xa5 \xf0\x9f\x8d\x92"},
 		{"\x1b[1", "\\x1b[1"},
 		{"\x1b", "\\x1b"},
 	};
@@ -431,11 +439,12 @@ test_problem__text_list_and_object_are_readable(void **state)
 {
 	(void) state;
 	assert_problem("{\"detail\":\"Automation not found\"}", "Automation not found");
-	assert_problem("{\"detail\":[{\"type\":\"value_error\",\"loc\":[\"body\",\"trigger\",\"cron\","
-				   "\"schedule\"],\"msg\":\"Value error, bad hour\",\"input\":\"x\"},"
-				   "{\"loc\":[\"query\",\"limit\"],\"msg\":\"too large\"},"
-				   "{\"loc\":[\"body\",\"plugins\",0,\"source\"],\"msg\":\"missing\"}]}",
-				   "trigger.cron.schedule: bad hour\nquery.limit: too large\nplugins[0].source: missing");
+	assert_problem(
+		"{\"detail\":[{\"type\":\"value_error\",\"loc\":[\"body\",\"trigger\",\"cron\","
+		"\"schedule\"],\"msg\":\"Value error, bad hour\",\"input\":\"x\"},"
+		"{\"loc\":[\"query\",\"limit\"],\"msg\":\"too large\"},"
+		"{\"loc\":[\"body\",\"plugins\",0,\"source\"],\"msg\":\"missing\"}]}",
+		"trigger.cron.schedule: bad hour\nquery.limit: too large\nplugins[0].source: missing");
 	assert_problem("{\"detail\":{\"message\":\"not dispatchable\",\"errors\":[{\"field\":\"name\","
 				   "\"code\":\"missing\",\"message\":\"is missing\"}]}}",
 				   "not dispatchable\nname: is missing");
@@ -476,7 +485,8 @@ assert_events(const char *in, size_t piece, const char *expected)
 	events_left = -1;
 	client_sse_init(&sse, note_event, NULL);
 	for (size_t at = 0; at < len; at += piece)
-		assert_int_equal(client_sse_feed(&sse, in + at, len - at < piece ? len - at : piece), AUT_OK);
+		assert_int_equal(client_sse_feed(&sse, in + at, len - at < piece ? len - at : piece),
+						 AUT_OK);
 	assert_string_equal(events.len > 0 ? events.data : "", expected);
 	client_sse_done(&sse);
 	aut_buf_done(&events);
@@ -596,7 +606,8 @@ list_tarball(const aut_buf *packed, aut_buf *out)
 		assert_int_equal(archive_entry_uid(entry), 0);
 		(void) aut_buf_printf(out, "%s %o %s%.*s\n", archive_entry_pathname(entry),
 							  (unsigned) archive_entry_perm(entry),
-							  archive_entry_symlink(entry) != NULL ? archive_entry_symlink(entry) : "",
+							  archive_entry_symlink(entry) != NULL ? archive_entry_symlink(entry)
+																   : "",
 							  (int) n, text);
 	}
 	assert_int_equal(archive_read_free(archive), ARCHIVE_OK);
@@ -735,7 +746,8 @@ test_pack__script_is_started_by_its_first_line_or_its_ending(void **state)
 		put_file(rows[i].file, rows[i].text, strlen(rows[i].text), 0600);
 		aut_buf_init(&packed, CLIENT_PACK_MAX);
 		aut_buf_init(&listing, 4096);
-		assert_int_equal(client_pack_script(in_folder(rows[i].file), &packed, &entry, &error), AUT_OK);
+		assert_int_equal(client_pack_script(in_folder(rows[i].file), &packed, &entry, &error),
+						 AUT_OK);
 		assert_string_equal(entry, rows[i].entry);
 		list_tarball(&packed, &listing);
 		assert_string_equal(listing.data, rows[i].listing);

@@ -99,8 +99,8 @@ pack(fixture *f, const char *script, const char *env)
 {
 	void *data = NULL;
 	size_t len = 0;
-	assert_int_equal(
-		aut_tarball_from_script("main.sh", script, strlen(script), &data, &len, NULL), AUT_OK);
+	assert_int_equal(aut_tarball_from_script("main.sh", script, strlen(script), &data, &len, NULL),
+					 AUT_OK);
 	write_file(f->paths.tarball, data, len);
 	write_file(f->paths.env, env, strlen(env));
 	aut_free(data);
@@ -159,7 +159,8 @@ static void
 test_command__runs_and_tells_the_truth(void **state)
 {
 	fixture *f = *state;
-	pack(f, "#!/bin/sh\necho one $A; echo two >&2; printf three; exit 7\n", "export A='it'\\''s'\n");
+	pack(f, "#!/bin/sh\necho one $A; echo two >&2; printf three; exit 7\n",
+		 "export A='it'\\''s'\n");
 	assert_int_equal(finish(start(f, "./main.sh")), 7);
 	assert_file(f, "out.0", "one it's\ntwo\nthree");
 	assert_ended_with(f, "7 - ");

@@ -49,8 +49,8 @@ typedef struct fixture
 static void
 agent_start(fixture *f, const char *const *extra)
 {
-	const char *argv[24] = {AUT_TEST_PROGRAM, "agent", "--data", f->folder, "--port", NULL, "--ready-fd",
-							NULL, "--key", "secret"};
+	const char *argv[24] = {AUT_TEST_PROGRAM, "agent", "--data", f->folder, "--port", NULL,
+							"--ready-fd",     NULL,    "--key",  "secret"};
 	char port[12], fd_text[12];
 	size_t n = 10;
 	int ready[2];
@@ -216,7 +216,8 @@ seconds(void)
 
 /* Let the engine run until the predicate holds; fails after 20 s of real time. */
 static void
-await(fixture *f, bool (*holds)(fixture *, const aut_uuid *), const aut_uuid *run_id, const char *what)
+await(fixture *f, bool (*holds)(fixture *, const aut_uuid *), const aut_uuid *run_id,
+	  const char *what)
 {
 	double end = seconds() + 20;
 	while (!holds(f, run_id))
@@ -424,8 +425,8 @@ test_engine__run_ends_with_its_true_result(void **state)
 	assert_int_equal(list.items[0].exit_code, 3);
 	assert_int_equal(list.items[0].attempt, 1);
 	json_t *detail = NULL;
-	assert_int_equal(aut_json_parse(list.items[0].status_detail, strlen(list.items[0].status_detail),
-									&detail, NULL),
+	assert_int_equal(aut_json_parse(list.items[0].status_detail,
+									strlen(list.items[0].status_detail), &detail, NULL),
 					 AUT_OK);
 	assert_string_equal(aut_json_string(detail, "kind"), "execution_error");
 	assert_false(json_is_true(json_object_get(detail, "transient")));
@@ -437,7 +438,8 @@ static void
 test_engine__nothing_of_a_run_stays_on_the_agent(void **state)
 {
 	fixture *f = *state;
-	aut_uuid id = create(f, "#!/bin/sh\nsleep 600 >/dev/null 2>&1 &\necho $! >../../../child\n", NULL, 60);
+	aut_uuid id =
+		create(f, "#!/bin/sh\nsleep 600 >/dev/null 2>&1 &\necho $! >../../../child\n", NULL, 60);
 	aut_uuid run = trigger(f, &id);
 	await(f, is_clean, &run, "the run to be cleaned");
 	char run_text[AUT_UUID_TEXT_MAX], state_folder[200], work[200];
@@ -483,9 +485,12 @@ test_engine__schedule_fires_once_a_slot_and_records_a_gap(void **state)
 	assert_int_equal(runs.items[0].scheduled_for, T0 + 4200 * AUT_US_PER_S);
 	aut_run_list_done(&runs);
 	static const aut_stmt GAP = {
-		"test_gap", "u", "TTl",
+		"test_gap",
+		"u",
+		"TTl",
 		"SELECT first_missed, last_missed, missed FROM automation.gap WHERE automation_id = $1",
-		NULL, NULL};
+		NULL,
+		NULL};
 	aut_value params[] = {aut_v_uuid(&id)};
 	aut_error err = AUT_ERROR_INIT;
 	if (aut_db_run(f->db, &GAP, params, &rows, NULL, &err) != AUT_OK)
@@ -633,7 +638,8 @@ test_engine__time_limit_is_told_as_such(void **state)
 {
 	fixture *f = *state;
 	aut_uuid id = create(f, "#!/bin/sh\necho begun\nsleep 60\n", NULL, 1);
-	aut_uuid deaf = create(f, "#!/bin/sh\ntrap '' TERM\necho deaf\nwhile :; do sleep 1; done\n", NULL, 1);
+	aut_uuid deaf =
+		create(f, "#!/bin/sh\ntrap '' TERM\necho deaf\nwhile :; do sleep 1; done\n", NULL, 1);
 	aut_uuid a = trigger(f, &id), b = trigger(f, &deaf);
 	await(f, has_ended, &a, "the run to be ended by its limit");
 	await(f, has_ended, &b, "the deaf run to be ended by its limit");
@@ -656,8 +662,9 @@ cancel(fixture *f, const aut_uuid *run)
 	aut_call_done(&call);
 }
 
-static const char NESTED[] = "#!/bin/sh\nsh -c 'echo $$ >../../../child; trap \"\" TERM; echo up; while :; do "
-							 "sleep 1; done' &\nwait\n";
+static const char NESTED[] =
+	"#!/bin/sh\nsh -c 'echo $$ >../../../child; trap \"\" TERM; echo up; while :; do "
+	"sleep 1; done' &\nwait\n";
 
 static void
 test_engine__cancel_reaches_the_whole_group(void **state)
@@ -693,8 +700,8 @@ static void
 test_engine__run_is_found_again_after_a_crash(void **state)
 {
 	fixture *f = *state;
-	aut_uuid id = create(f, "#!/bin/sh\necho once >>../../../count\necho a\nsleep 1\necho b\nexit 5\n",
-						 NULL, 60);
+	aut_uuid id = create(
+		f, "#!/bin/sh\necho once >>../../../count\necho a\nsleep 1\necho b\nexit 5\n", NULL, 60);
 	aut_uuid run = trigger(f, &id);
 	await(f, has_output, &run, "the run to say something");
 	engine_crash(f);
@@ -714,7 +721,8 @@ static void
 test_engine__crash_at_any_round_executes_once(void **state)
 {
 	fixture *f = *state;
-	aut_uuid id = create(f, "#!/bin/sh\necho $AUTOMATION_RUN_ID >>../../../count\nexit 5\n", NULL, 60);
+	aut_uuid id =
+		create(f, "#!/bin/sh\necho $AUTOMATION_RUN_ID >>../../../count\nexit 5\n", NULL, 60);
 	for (int rounds = 1; rounds <= 40; rounds++)
 	{
 		aut_uuid run = trigger(f, &id);
@@ -815,7 +823,8 @@ test_engine__without_a_backend_runs_wait(void **state)
 {
 	fixture *f = *state;
 	aut_backend *none = NULL, *old = f->backend;
-	assert_int_equal(aut_backend_agent_server_new(f->loop, "", "", "", "/tmp", &none, NULL), AUT_OK);
+	assert_int_equal(aut_backend_agent_server_new(f->loop, "", "", "", "/tmp", &none, NULL),
+					 AUT_OK);
 	f->backend = none;
 	aut_engine_set_backend(f->engine, none);
 	aut_uuid id = create(f, "#!/bin/sh\n", NULL, 60);
@@ -919,7 +928,7 @@ int
 main(void)
 {
 	signal(SIGPIPE, SIG_IGN);
-#define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+#define TEST(name)      cmocka_unit_test_setup_teardown(name, setup, teardown)
 #define STUB_TEST(name) cmocka_unit_test_setup_teardown(name, setup_stub, teardown)
 	const struct CMUnitTest tests[] = {
 		TEST(test_engine__run_ends_with_its_true_result),

@@ -54,7 +54,8 @@ engine_start(world *w, const char *url)
 								  .api_url = "",
 								  .take_over = true};
 
-	assert_ok(w->f, aut_backend_agent_server_new(w->loop, url, "", "", "/tmp", &w->backend, &w->f->err));
+	assert_ok(w->f,
+			  aut_backend_agent_server_new(w->loop, url, "", "", "/tmp", &w->backend, &w->f->err));
 	options.backend = w->backend;
 	assert_ok(w->f, aut_engine_new(&options, &w->engine, &w->f->err));
 	aut_engine_on_news(w->engine, count_news, w);
@@ -171,7 +172,8 @@ test_engine_policy__a_run_of_a_deleted_automation_is_skipped(void **state)
 	/* deleted while the trigger's transaction was open: nobody skipped its run */
 	run = started(w->f, &id);
 	good = started(w->f, &other);
-	assert_ok(w->f, aut_store_automation_get(w->f->db, &w->f->creator.org_id, &id, &list, &w->f->err));
+	assert_ok(w->f,
+			  aut_store_automation_get(w->f->db, &w->f->creator.org_id, &id, &list, &w->f->err));
 	list.items[0].deleted_at = w->f->now;
 	list.items[0].state = "INACTIVE";
 	list.items[0].disabled_detail = "{\"reason\":\"manual_delete\"}";
@@ -194,10 +196,8 @@ static aut_uuid
 ended(world *w, const aut_uuid *id)
 {
 	aut_uuid run = started(w->f, id);
-	aut_run_end end = {.id = run,
-					   .status = AUT_RUN_COMPLETED,
-					   .from_pending = true,
-					   .completed_at = w->f->now};
+	aut_run_end end = {
+		.id = run, .status = AUT_RUN_COMPLETED, .from_pending = true, .completed_at = w->f->now};
 	bool won = false;
 
 	assert_ok(w->f, aut_store_run_finish(w->f->db, &end, &won, &w->f->err));
@@ -253,8 +253,8 @@ test_engine_policy__crowds_and_keys_are_thinned(void **state)
 
 	for (int i = 0; i < 5; i++)
 		runs[i] = ended(w, &id);
-	assert_ok(w->f, aut_store_dedupe_take(w->f->db, &id, "k", &runs[4], w->f->now, w->f->now + SECOND,
-										  &taken, &w->f->err));
+	assert_ok(w->f, aut_store_dedupe_take(w->f->db, &id, "k", &runs[4], w->f->now,
+										  w->f->now + SECOND, &taken, &w->f->err));
 	w->f->settings.run_retention_count = 2;
 	w->f->settings.run_retention_days = 0;
 	engine_start(w, "");

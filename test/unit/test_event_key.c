@@ -482,7 +482,8 @@ static void
 test_event__says_why_it_is_ignored(void **state)
 {
 	(void) state;
-	ignored_for("{\"payload\":{\"zen\":1}}", "the payload has the members of no event that is known");
+	ignored_for("{\"payload\":{\"zen\":1}}",
+				"the payload has the members of no event that is known");
 	ignored_for("{\"payload\":{\"check_run\":{}}}", "check_run events are not supported");
 	ignored_for("{\"payload\":{\"release\":{}}}", "payload.repository is missing");
 	ignored_for("{\"payload\":{\"ref\":\"r\",\"commits\":[{}],\"before\":\"b\",\"after\":\"a\","
@@ -509,7 +510,8 @@ static aut_status
 read_push(void *payload)
 {
 	static const char body[] =
-		"{\"payload\":{\"ref\":\"r\",\"commits\":[{\"id\":\"c\",\"message\":\"m\\n\",\"author\":{}}],"
+		"{\"payload\":{\"ref\":\"r\",\"commits\":[{\"id\":\"c\",\"message\":\"m\\n\",\"author\":{}}"
+		"],"
 		"\"before\":\"b\",\"after\":\"a\",\"repository\":{\"id\":\"12\",\"name\":\"n\","
 		"\"full_name\":\"f\",\"private\":\"no\"},"
 		"\"sender\":{\"id\":99999999999999999999,\"login\":\"l\",\"x\":NaN}}}";

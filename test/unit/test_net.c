@@ -162,7 +162,8 @@ test_loop__signals_arrive_on_the_loop(void **state)
 
 	(void) state;
 	assert_int_equal(aut_loop_new(&c.loop, NULL), AUT_OK);
-	assert_int_equal(aut_signal_new(c.loop, SIGUSR2, on_test_signal, &c, &signal_handle, NULL), AUT_OK);
+	assert_int_equal(aut_signal_new(c.loop, SIGUSR2, on_test_signal, &c, &signal_handle, NULL),
+					 AUT_OK);
 	assert_int_equal(kill(getpid(), SIGUSR2), 0);
 	aut_loop_run(c.loop);
 	assert_int_equal(c.count, 1);
@@ -210,8 +211,9 @@ test_http__get_arrives_with_path_query_and_peer(void **state)
 	assert_int_equal(s.status, AUT_OK);
 	assert_int_equal(s.code, 200);
 	assert_string_equal(s.type, "text/plain");
-	assert_string_equal(s.body, "GET /a b/\xc3\xa9 raw=/a%20b/%C3%A9 peer=127.0.0.1 type=- length=- "
-								"expect=- query=[x=1 2][y=&=][x=3][flag=][bad=%zz] body=");
+	assert_string_equal(s.body,
+						"GET /a b/\xc3\xa9 raw=/a%20b/%C3%A9 peer=127.0.0.1 type=- length=- "
+						"expect=- query=[x=1 2][y=&=][x=3][flag=][bad=%zz] body=");
 	seen_done(&s);
 	finish(&f);
 }
@@ -321,9 +323,9 @@ test_http__multipart_upload_has_field_filename_and_type(void **state)
 static void
 test_http__only_http_urls_can_be_called(void **state)
 {
-	static const char *const bad[] = {"ftp://127.0.0.1/", "file:///etc/passwd", "", "http://",
-									  "http://a b/",	  "nonsense",			"gopher://127.0.0.1/",
-									  NULL};
+	static const char *const bad[] = {
+		"ftp://127.0.0.1/", "file:///etc/passwd",  "",  "http://", "http://a b/",
+		"nonsense",         "gopher://127.0.0.1/", NULL};
 	fixture f;
 	seen s = {0};
 	aut_http_request request;
@@ -635,9 +637,12 @@ static void
 test_client__garbage_and_cut_replies_are_network_errors(void **state)
 {
 	static const char *const answers[] = {
-		"\x16\x03\x01garbage\r\n\r\nmore garbage", "220 smtp.example ESMTP\r\n",
+		"\x16\x03\x01garbage\r\n\r\nmore garbage",
+		"220 smtp.example ESMTP\r\n",
 		"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nshort",
-		"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n", "HTTP/1.1 abc\r\n\r\n", NULL};
+		"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n",
+		"HTTP/1.1 abc\r\n\r\n",
+		NULL};
 	fixture f;
 	uint16_t port;
 	int listener = raw_listen(&port);

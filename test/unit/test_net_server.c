@@ -19,10 +19,9 @@ raw_exchange(fixture *f, const char *request, char *out, size_t max, bool *close
 static void
 test_server__bad_targets_never_reach_the_handler(void **state)
 {
-	static const char *const requests[] = {"GET /%zz HTTP/1.1\r\nHost: a\r\n\r\n",
-										   "GET /a%00b HTTP/1.1\r\nHost: a\r\n\r\n",
-										   "GET /% HTTP/1.1\r\nHost: a\r\n\r\n",
-										   "GET nopath HTTP/1.1\r\nHost: a\r\n\r\n", NULL};
+	static const char *const requests[] = {
+		"GET /%zz HTTP/1.1\r\nHost: a\r\n\r\n", "GET /a%00b HTTP/1.1\r\nHost: a\r\n\r\n",
+		"GET /% HTTP/1.1\r\nHost: a\r\n\r\n", "GET nopath HTTP/1.1\r\nHost: a\r\n\r\n", NULL};
 	fixture f;
 	char out[2048];
 	bool closed;
@@ -35,7 +34,8 @@ test_server__bad_targets_never_reach_the_handler(void **state)
 		assert_memory_equal(out, "HTTP/1.1 400", 12);
 	}
 	assert_int_equal(f.handled, 0);
-	raw_exchange(&f, "GET http://host:1/abs?x=1 HTTP/1.1\r\nHost: a\r\n\r\n", out, sizeof out, &closed);
+	raw_exchange(&f, "GET http://host:1/abs?x=1 HTTP/1.1\r\nHost: a\r\n\r\n", out, sizeof out,
+				 &closed);
 	assert_memory_equal(out, "HTTP/1.1 200", 12);
 	assert_int_equal(f.handled, 1);
 	finish(&f);
@@ -502,9 +502,9 @@ test_server__free_ends_what_is_open_and_tells_the_owners(void **state)
 	int fds[6];
 	char out[256];
 	bool closed;
-	static const char *const heads[] = {"GET /hold HTTP/1.1\r\nHost: a\r\n\r\n",
-										"GET /stream HTTP/1.1\r\nHost: a\r\n\r\n",
-										"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 9\r\n\r\nabc"};
+	static const char *const heads[] = {
+		"GET /hold HTTP/1.1\r\nHost: a\r\n\r\n", "GET /stream HTTP/1.1\r\nHost: a\r\n\r\n",
+		"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 9\r\n\r\nabc"};
 
 	(void) state;
 	start(&f, NULL, NULL);

@@ -84,11 +84,12 @@ test_service_policy__the_local_key_reports_for_database_roles(void **state)
 	run = id_of(f->out);
 	claim(f);
 	memset(elsewhere.org_id.bytes, 7, sizeof elsewhere.org_id.bytes);
-	assert_fails(f, complete(f, &elsewhere, &run, json_pack("{s:s}", "status", "COMPLETED")), AUT_EDENIED,
-				 "somebody else");
-	assert_fails(f, complete(f, &f->manager, &run, json_pack("{s:s}", "status", "COMPLETED")), AUT_EDENIED,
-				 "somebody else");
-	assert_ok(f, complete(f, aut_identity_local(), &run, json_pack("{s:s}", "status", "COMPLETED")));
+	assert_fails(f, complete(f, &elsewhere, &run, json_pack("{s:s}", "status", "COMPLETED")),
+				 AUT_EDENIED, "somebody else");
+	assert_fails(f, complete(f, &f->manager, &run, json_pack("{s:s}", "status", "COMPLETED")),
+				 AUT_EDENIED, "somebody else");
+	assert_ok(f,
+			  complete(f, aut_identity_local(), &run, json_pack("{s:s}", "status", "COMPLETED")));
 	assert_text(f->out, "status", "COMPLETED");
 }
 
@@ -100,11 +101,12 @@ fail_run(fixture *f, const aut_uuid *id, const char *code)
 {
 	aut_uuid run = running(f, id);
 	json_t *error = code != NULL
-						? json_pack("{s:s, s:s, s:s, s:s}", "kind", "ConversationErrorEvent", "source",
-									"agent", "code", code, "detail", "it went wrong")
+						? json_pack("{s:s, s:s, s:s, s:s}", "kind", "ConversationErrorEvent",
+									"source", "agent", "code", code, "detail", "it went wrong")
 						: json_string("it went wrong");
 
-	assert_ok(f, complete(f, &f->creator, &run, json_pack("{s:s, s:o}", "status", "FAILED", "error", error)));
+	assert_ok(f, complete(f, &f->creator, &run,
+						  json_pack("{s:s, s:o}", "status", "FAILED", "error", error)));
 	f->now += SECOND;
 }
 
@@ -241,12 +243,12 @@ test_service_policy__a_broken_automation_is_switched_off_at_once(void **state)
 	aut_uuid id = made(f, cron_body("a", "0 9 * * *"));
 	aut_uuid run = started(f, &id);
 
-	assert_ok(f, aut_service_disable_broken(f->db, &id, &run, "the tarball is gone", "{\"kind\":\"unknown\"}",
-											f->now, &f->err));
+	assert_ok(f, aut_service_disable_broken(f->db, &id, &run, "the tarball is gone",
+											"{\"kind\":\"unknown\"}", f->now, &f->err));
 	assert_state(f, &id, "INACTIVE");
 	assert_text(f->out, "disabled_reason", "the tarball is gone");
-	assert_text(json_object_get(json_object_get(f->out, "disabled_detail"), "status_detail"), "kind",
-				"unknown");
+	assert_text(json_object_get(json_object_get(f->out, "disabled_detail"), "status_detail"),
+				"kind", "unknown");
 	assert_int_equal(last_event(f, &id), f->now);
 	/* it is off already: nothing more to be told */
 	f->now += HOUR;
@@ -286,8 +288,8 @@ test_service_policy__what_may_not_run_is_skipped(void **state)
 	assert_ok(f, aut_service_run_skip_blocked(f->db, &task, "worker", f->now, &f->err));
 	aut_run_task_done(&task);
 	assert_run(f, &by_clock, "SKIPPED");
-	assert_text(json_object_get(json_object_get(f->out, "status_detail"), "disabled_detail"), "reason",
-				"manual");
+	assert_text(json_object_get(json_object_get(f->out, "status_detail"), "disabled_detail"),
+				"reason", "manual");
 	assert_true(is_null(f->out, "started_at"));
 	assert_ok(f, aut_service_automation_delete(as(f, &f->creator), &id, &f->err));
 	assert_true(is_blocked(f, &by_hand));

@@ -251,7 +251,8 @@ test_service_runs__the_operators_key_reports_runs_of_roles(void **state)
 	run = running(f, &id);
 	assert_ok(f, aut_service_run_phase(as(f, aut_identity_local()), &run, phase, &f->out, &f->err));
 	json_decref(phase);
-	assert_ok(f, complete(f, aut_identity_local(), &run, json_pack("{s:s}", "status", "COMPLETED")));
+	assert_ok(f,
+			  complete(f, aut_identity_local(), &run, json_pack("{s:s}", "status", "COMPLETED")));
 	assert_run(f, &run, "COMPLETED");
 }
 

@@ -51,10 +51,9 @@ test_signature__answers_as_the_reference(void **state)
 		size_t len = strlen(body);
 		unsigned char *decoded = test_malloc(len + 1);
 		aut_error err = AUT_ERROR_INIT;
-		aut_signature ask = question(json_object_get(row, "headers"),
-									 aut_json_string(row, "scheme"),
-									 aut_json_string(row, "signature_header"),
-									 aut_json_string(row, "secret"));
+		aut_signature ask =
+			question(json_object_get(row, "headers"), aut_json_string(row, "scheme"),
+					 aut_json_string(row, "signature_header"), aut_json_string(row, "secret"));
 		aut_status status;
 
 		if (coded != NULL)

@@ -194,8 +194,8 @@ count_rows(void)
 	aut_automation_list list = {0};
 	int64_t total = -1;
 
-	assert_int_equal(aut_store_automation_list(db, &AUT_UUID_NIL, AUT_CREATED_BY_ANY, NULL, 1, 0, &list,
-											   &total, &error),
+	assert_int_equal(aut_store_automation_list(db, &AUT_UUID_NIL, AUT_CREATED_BY_ANY, NULL, 1, 0,
+											   &list, &total, &error),
 					 AUT_OK);
 	aut_automation_list_done(&list);
 	return total;
@@ -377,8 +377,8 @@ test_sqlite__damaged_pages_are_reported_as_such(void **state)
 		aut_automation_list list = {0};
 		int64_t total;
 
-		status = aut_store_automation_list(db, &AUT_UUID_NIL, AUT_CREATED_BY_ANY, NULL, 10, 0, &list,
-										   &total, &error);
+		status = aut_store_automation_list(db, &AUT_UUID_NIL, AUT_CREATED_BY_ANY, NULL, 10, 0,
+										   &list, &total, &error);
 		aut_automation_list_done(&list);
 	}
 	assert_int_equal(status, AUT_ECORRUPT);
@@ -596,8 +596,9 @@ test_sqlite__backup_overwrites_nothing(void **state)
 	write_file(other, "precious", 8);
 	assert_int_equal(aut_sqlite_backup(path, other, &error), AUT_EEXISTS);
 	assert_int_equal(size_of(other), 8);
-	assert_int_equal(aut_sqlite_backup("/tmp/automation-nowhere/x", "/tmp/automation-nowhere/y", &error),
-					 AUT_ENOTFOUND);
+	assert_int_equal(
+		aut_sqlite_backup("/tmp/automation-nowhere/x", "/tmp/automation-nowhere/y", &error),
+		AUT_ENOTFOUND);
 	unlink(other);
 	write_file(other, "hello", 5);
 	snprintf(path, sizeof(path), "%s/copy", folder);

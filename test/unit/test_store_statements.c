@@ -170,16 +170,16 @@ test_store__columns_are_of_the_declared_types(void **state)
 	{
 		sqlite3_stmt *prepared = NULL;
 
-		assert_int_equal(sqlite3_prepare_v2(fresh, aut_stmt_sql(stmt, AUT_DIALECT_SQLITE), -1, &prepared,
-											NULL),
-						 SQLITE_OK);
+		assert_int_equal(
+			sqlite3_prepare_v2(fresh, aut_stmt_sql(stmt, AUT_DIALECT_SQLITE), -1, &prepared, NULL),
+			SQLITE_OK);
 		for (int k = 0; k < sqlite3_column_count(prepared); k++)
 		{
 			const char *type = sqlite3_column_decltype(prepared, k);
 			char letter = stmt->columns[k];
-			const char *wanted = letter == 't' || letter == 'j'	  ? "TEXT"
+			const char *wanted = letter == 't' || letter == 'j'   ? "TEXT"
 								 : letter == 'x' || letter == 'u' ? "BLOB"
-								 : letter == 'd'				  ? "REAL"
+								 : letter == 'd'                  ? "REAL"
 																  : "INTEGER";
 
 			if (type != NULL && strcmp(type, wanted) != 0)
@@ -263,7 +263,8 @@ test_store__hot_statements_use_their_index(void **state)
 		{"schedule_advance", "PRIMARY KEY"},
 		{"automation_get", "autoindex_automation_1"},
 		{"automation_list", "automation_org_created_idx"},
-		{"automation_list_after", "automation_org_created_idx (org_id=? AND (created_at,id)<(?,?))"},
+		{"automation_list_after",
+		 "automation_org_created_idx (org_id=? AND (created_at,id)<(?,?))"},
 		{"automation_count", "automation_org_"},
 		{"automation_by_name", "automation_org_name_idx"},
 		{"upload_list", "upload_newest_idx"},

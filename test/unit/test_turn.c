@@ -35,7 +35,7 @@ typedef struct fake_db
 
 /* Values that are not kept but do something. */
 #define REFUSED INT64_C(-1) /* this statement fails, the transaction goes on */
-#define LOSES INT64_C(-2)   /* the transaction is lost */
+#define LOSES   INT64_C(-2) /* the transaction is lost */
 
 static const aut_stmt insert = {
 	.name = "insert",
@@ -180,11 +180,11 @@ typedef struct work
 {
 	aut_unit unit;
 	int64_t writes[4];
-	int count;           /* of writes */
+	int count; /* of writes */
 	bool reads_only;
-	aut_status answer;   /* returned after the writes */
-	aut_status busy[4];  /* returned by the first runs instead, while not 0 */
-	bool swallows;       /* returns AUT_OK whatever its statements said */
+	aut_status answer;  /* returned after the writes */
+	aut_status busy[4]; /* returned by the first runs instead, while not 0 */
+	bool swallows;      /* returns AUT_OK whatever its statements said */
 	int runs, dones;
 	aut_status told;
 	char message[80];
@@ -689,7 +689,8 @@ main(void)
 		cmocka_unit_test_setup(test_turn__empty_flush_touches_nothing, setup),
 		cmocka_unit_test_setup(test_turn__units_share_one_commit_and_hear_in_order, setup),
 		cmocka_unit_test_setup(test_turn__one_unit_needs_no_savepoint, setup),
-		cmocka_unit_test_setup(test_turn__unit_that_failed_without_writing_costs_only_itself, setup),
+		cmocka_unit_test_setup(test_turn__unit_that_failed_without_writing_costs_only_itself,
+							   setup),
 		cmocka_unit_test_setup(test_turn__savepoint_undoes_a_unit_that_failed_after_writing, setup),
 		cmocka_unit_test_setup(test_turn__without_savepoints_all_are_repeated_one_by_one, setup),
 		cmocka_unit_test_setup(test_turn__lost_transaction_is_repeated, setup),

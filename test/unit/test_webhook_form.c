@@ -53,8 +53,7 @@ ask(const char *kind, json_t *input, answer *out)
 		out->status = aut__webhook_form_update(input, &form, &out->problems, NULL);
 	else
 	{
-		const char *member =
-			strcmp(kind, "webhook_secret") == 0 ? kind : kind + sizeof PREFIX - 1;
+		const char *member = strcmp(kind, "webhook_secret") == 0 ? kind : kind + sizeof PREFIX - 1;
 		json_t *body = json_pack("{s:s, s:s}", "name", "n", "source", "s");
 
 		json_object_set(body, member, input);
@@ -133,8 +132,8 @@ test_webhook_form__answers_as_the_reference(void **state)
 static void
 test_webhook_form__fills_in_defaults(void **state)
 {
-	json_t *body = json_pack("{s:s, s:s, s:s}", "name", "n", "source", "My-Hook", "event_key_expr",
-							 "");
+	json_t *body =
+		json_pack("{s:s, s:s, s:s}", "name", "n", "source", "My-Hook", "event_key_expr", "");
 	aut__webhook_form form = {0};
 	json_t *problems = NULL;
 
@@ -170,7 +169,8 @@ test_webhook_form__tells_null_from_absent(void **state)
 static aut_status
 refuse_once(void *payload)
 {
-	json_t *body = json_pack("{s:s, s:s, s:i}", "source", "github", "signature_scheme", "x", "y", 1);
+	json_t *body =
+		json_pack("{s:s, s:s, s:i}", "source", "github", "signature_scheme", "x", "y", 1);
 	aut__webhook_form form = {0};
 	json_t *problems = NULL;
 	aut_status status = AUT_ENOMEM;
