@@ -145,6 +145,7 @@ SELECT a.id,
        pg_catalog.make_interval(secs => a.timeout_s) AS timeout,
        a.model,
        a.disabled_reason,
+       a.disabled_detail OPERATOR(pg_catalog.->>) 'note' AS note,
        a.created_at,
        a.updated_at,
        x.sql
@@ -214,7 +215,48 @@ SELECT a.name AS automation,
    AND automation._may_see(a.owner);
 COMMENT ON VIEW automation.gaps IS 'Fires that were missed while no worker ran.';
 
-GRANT SELECT ON automation.automations, automation.runs, automation.gaps
+CREATE VIEW automation.slots WITH (security_barrier) AS
+SELECT a.name AS automation, a.id AS automation_id, x.slot, x.state, x.missed, x.run
+  FROM automation.automation a
+ CROSS JOIN LATERAL (SELECT r.scheduled_for AS slot, r.status AS state, NULL::bigint AS missed, r.id AS run
+                       FROM automation.run r
+                      WHERE r.automation_id OPERATOR(pg_catalog.=) a.id
+                        AND r.scheduled_for IS NOT NULL
+                      UNION ALL
+                     SELECT g.last_missed, 'MISSED', g.missed::bigint, NULL::uuid
+                       FROM automation.gap g
+                      WHERE g.automation_id OPERATOR(pg_catalog.=) a.id
+                      UNION ALL
+                     SELECT s.next_fire_at, 'NEXT', NULL::bigint, NULL::uuid
+                       FROM automation.schedule s
+                      WHERE s.automation_id OPERATOR(pg_catalog.=) a.id
+                        AND s.next_fire_at IS NOT NULL) x
+ WHERE a.deleted_at IS NULL
+   AND automation._may_see(a.owner);
+COMMENT ON VIEW automation.slots IS 'The instants of schedules: those that fired with their run''s status, those that were missed (state MISSED, as many as missed, up to slot), and the one to come (NEXT).';
+
+CREATE VIEW automation.stats WITH (security_barrier) AS
+SELECT a.name AS automation,
+       a.id AS automation_id,
+       a.owner,
+       pg_catalog.count(r.id) AS runs,
+       pg_catalog.count(r.id) FILTER (WHERE r.status OPERATOR(pg_catalog.=) 'PENDING') AS pending,
+       pg_catalog.count(r.id) FILTER (WHERE r.status OPERATOR(pg_catalog.=) 'RUNNING') AS running,
+       pg_catalog.count(r.id) FILTER (WHERE r.status OPERATOR(pg_catalog.=) 'COMPLETED') AS completed,
+       pg_catalog.count(r.id) FILTER (WHERE r.status OPERATOR(pg_catalog.=) 'FAILED') AS failed,
+       pg_catalog.count(r.id) FILTER (WHERE r.status OPERATOR(pg_catalog.=) 'CANCELLED') AS cancelled,
+       pg_catalog.count(r.id) FILTER (WHERE r.status OPERATOR(pg_catalog.=) 'SKIPPED') AS skipped,
+       pg_catalog.avg(r.completed_at OPERATOR(pg_catalog.-) r.started_at) AS mean_duration,
+       pg_catalog.max(r.completed_at OPERATOR(pg_catalog.-) r.started_at) AS longest,
+       pg_catalog.max(r.completed_at) AS last_ended_at
+  FROM automation.automation a
+  LEFT JOIN automation.run r ON r.automation_id OPERATOR(pg_catalog.=) a.id
+ WHERE a.deleted_at IS NULL
+   AND automation._may_see(a.owner)
+ GROUP BY a.id;
+COMMENT ON VIEW automation.stats IS 'Per automation: how many of the runs that are kept ended how, and how long they took.';
+
+GRANT SELECT ON automation.automations, automation.runs, automation.gaps, automation.slots, automation.stats
    TO automation_admin, automation_user, automation_reader;
 
 -- ---- automations ----------------------------------------------------------------------------
@@ -262,12 +304,12 @@ COMMENT ON FUNCTION automation.alter(text, text, text, text, text, text, bytea, 
 'Change an automation, found by name or id. What is not given stays as it is.';
 REVOKE ALL ON FUNCTION automation.alter(text, text, text, text, text, text, bytea, text, text, interval, boolean, text, text, text) FROM PUBLIC;
 
-CREATE FUNCTION automation.pause(name text)
+CREATE FUNCTION automation.pause(name text, note text DEFAULT NULL)
 RETURNS void
-LANGUAGE c VOLATILE STRICT PARALLEL UNSAFE
+LANGUAGE c VOLATILE CALLED ON NULL INPUT PARALLEL UNSAFE
 AS 'MODULE_PATHNAME', 'automation_pause';
-COMMENT ON FUNCTION automation.pause(text) IS 'Keep an automation from firing. Scheduled runs that wait are skipped; it can still be triggered by hand.';
-REVOKE ALL ON FUNCTION automation.pause(text) FROM PUBLIC;
+COMMENT ON FUNCTION automation.pause(text, text) IS 'Keep an automation from firing; note says why, for others to read. Scheduled runs that wait are skipped; it can still be triggered by hand.';
+REVOKE ALL ON FUNCTION automation.pause(text, text) FROM PUBLIC;
 
 CREATE FUNCTION automation.resume(name text)
 RETURNS void
@@ -304,6 +346,13 @@ AS 'MODULE_PATHNAME', 'automation_trigger';
 COMMENT ON FUNCTION automation.trigger(text, jsonb, text, interval) IS
 'Run an automation once and return the run''s id. The run exists exactly if this transaction commits. input is handed to it as the event; delay lets it wait.';
 REVOKE ALL ON FUNCTION automation.trigger(text, jsonb, text, interval) FROM PUBLIC;
+
+CREATE FUNCTION automation.retry(run uuid)
+RETURNS uuid
+LANGUAGE c VOLATILE STRICT PARALLEL UNSAFE
+AS 'MODULE_PATHNAME', 'automation_retry';
+COMMENT ON FUNCTION automation.retry(uuid) IS 'Run an automation again with the input of a run that has ended, and return the new run''s id.';
+REVOKE ALL ON FUNCTION automation.retry(uuid) FROM PUBLIC;
 
 CREATE FUNCTION automation.cancel(run uuid)
 RETURNS text
@@ -414,12 +463,13 @@ GRANT SELECT ON automation.workers TO automation_admin, automation_user, automat
 GRANT EXECUTE ON FUNCTION
     automation.create(text, text, text, text, text, bytea, text, text, interval, boolean, text, text, text),
     automation.alter(text, text, text, text, text, text, bytea, text, text, interval, boolean, text, text, text),
-    automation.pause(text),
+    automation.pause(text, text),
     automation.resume(text),
     automation.drop(text),
     automation.upload(text, bytea, text),
     automation.trigger(text, jsonb, text, interval),
     automation.cancel(uuid),
+    automation.retry(uuid),
     automation.on_change(regclass, text, text[], text[], text, text, text)
    TO automation_admin, automation_user;
 GRANT EXECUTE ON FUNCTION
@@ -429,6 +479,107 @@ GRANT EXECUTE ON FUNCTION
 GRANT EXECUTE ON PROCEDURE automation.wait(uuid, interval, text)
    TO automation_admin, automation_user, automation_reader;
 GRANT EXECUTE ON FUNCTION automation.start(), automation.stop() TO automation_admin;
+
+CREATE FUNCTION automation.ensure()
+RETURNS void
+LANGUAGE c VOLATILE STRICT PARALLEL UNSAFE
+AS 'MODULE_PATHNAME', 'automation_ensure';
+COMMENT ON FUNCTION automation.ensure() IS 'Start this database''s worker (at commit) if it is not there and was not told to stay away.';
+REVOKE ALL ON FUNCTION automation.ensure() FROM PUBLIC;
+
+CREATE PROCEDURE automation.tick(bound interval DEFAULT '50 seconds')
+LANGUAGE c
+AS 'MODULE_PATHNAME', 'automation_tick';
+COMMENT ON PROCEDURE automation.tick(interval) IS
+'Let a worker work until bound has passed, also after stop(), and wait for its end. For places where no worker may stay: something else calls this again and again.';
+REVOKE ALL ON PROCEDURE automation.tick(interval) FROM PUBLIC;
+
+-- ---- pg_cron --------------------------------------------------------------------------------
+
+CREATE FUNCTION automation.use_pg_cron(clock boolean DEFAULT false, enabled boolean DEFAULT true)
+RETURNS void
+LANGUAGE plpgsql VOLATILE CALLED ON NULL INPUT PARALLEL UNSAFE
+SET search_path = pg_catalog, pg_temp
+AS $body$
+DECLARE
+    kept text;
+BEGIN
+    IF pg_catalog.to_regclass('cron.job') IS NULL THEN
+        RAISE EXCEPTION 'pg_cron is not installed in this database'
+              USING ERRCODE = 'undefined_object', HINT = 'CREATE EXTENSION pg_cron, in the database cron.database_name names.';
+    END IF;
+    -- One of the two jobs, or none: what is not wanted (any more) goes.
+    FOR kept IN EXECUTE 'SELECT j.jobname::text FROM cron.job j WHERE j.username = current_user'
+                        ' AND j.jobname IN (''automation worker'', ''automation clock'')'
+    LOOP
+        EXECUTE 'SELECT cron.unschedule($1)' USING kept;
+    END LOOP;
+    IF enabled AND clock THEN
+        EXECUTE 'SELECT cron.schedule($1, $2, $3)'
+          USING 'automation clock', '* * * * *', 'CALL automation.tick(''55 seconds'')';
+    ELSIF enabled THEN
+        EXECUTE 'SELECT cron.schedule($1, $2, $3)'
+          USING 'automation worker', '* * * * *', 'SELECT automation.ensure()';
+    END IF;
+END
+$body$;
+COMMENT ON FUNCTION automation.use_pg_cron(boolean, boolean) IS
+'Let pg_cron look each minute whether the worker is there, or, with clock, be the clock: it then calls tick() each minute. enabled => false takes the job back.';
+REVOKE ALL ON FUNCTION automation.use_pg_cron(boolean, boolean) FROM PUBLIC;
+
+CREATE FUNCTION automation.import_pg_cron(deactivate boolean DEFAULT false)
+RETURNS TABLE (jobid bigint, name text, automation uuid, differs text)
+LANGUAGE plpgsql VOLATILE CALLED ON NULL INPUT PARALLEL UNSAFE
+SET search_path = pg_catalog, pg_temp
+AS $body$
+DECLARE
+    job record;
+BEGIN
+    IF pg_catalog.to_regclass('cron.job') IS NULL THEN
+        RAISE EXCEPTION 'pg_cron is not installed in this database'
+              USING ERRCODE = 'undefined_object';
+    END IF;
+    FOR job IN EXECUTE
+        'SELECT j.jobid, coalesce(nullif(j.jobname::text, ''''), ''pg_cron job '' || j.jobid) AS name, j.schedule, j.command, j.active'
+        '  FROM cron.job j'
+        ' WHERE j.username = current_user AND j.database = pg_catalog.current_database()'
+        '   AND j.jobname IS DISTINCT FROM ''automation worker'' AND j.jobname IS DISTINCT FROM ''automation clock'''
+        ' ORDER BY j.jobid'
+    LOOP
+        jobid := job.jobid;
+        name := job.name;
+        automation := NULL;
+        IF EXISTS (SELECT FROM automation.automations a WHERE a.name = job.name AND a.owner = current_user) THEN
+            differs := 'not imported: you have an automation of this name';
+        ELSE
+            BEGIN
+                automation := automation.create(job.name, sql => job.command, schedule => job.schedule,
+                                                timezone => 'UTC', enabled => job.active,
+                                                description => 'imported from pg_cron job ' || job.jobid);
+                differs := 'has a time limit (timeout); a run may begin while the one before goes on; statements are one transaction'
+                           || CASE WHEN deactivate THEN ''
+                                   WHEN job.active THEN '; the pg_cron job goes on, too'
+                                   ELSE '' END;
+                IF deactivate AND job.active THEN
+                    EXECUTE 'SELECT cron.alter_job($1, active => false)' USING job.jobid;
+                END IF;
+            EXCEPTION WHEN OTHERS THEN
+                automation := NULL;
+                differs := 'not imported: ' || SQLERRM;
+            END;
+        END IF;
+        RETURN NEXT;
+    END LOOP;
+END
+$body$;
+COMMENT ON FUNCTION automation.import_pg_cron(boolean) IS
+'Make SQL actions of your pg_cron jobs of this database, and tell what differs. deactivate: switch off the jobs that were imported.';
+REVOKE ALL ON FUNCTION automation.import_pg_cron(boolean) FROM PUBLIC;
+
+GRANT EXECUTE ON FUNCTION automation.ensure() TO automation_admin, automation_user;
+GRANT EXECUTE ON FUNCTION automation.import_pg_cron(boolean) TO automation_admin, automation_user;
+GRANT EXECUTE ON FUNCTION automation.use_pg_cron(boolean, boolean) TO automation_admin;
+GRANT EXECUTE ON PROCEDURE automation.tick(interval) TO automation_admin;
 
 CREATE FUNCTION automation._installed()
 RETURNS void

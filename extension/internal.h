@@ -67,6 +67,10 @@ void aut__wake_at_commit(void);
 void aut__ensure_at_commit(void);
 /* Register the worker of a database.  False: no slot is free.  Raises nothing. */
 bool aut__register_worker(Oid database);
+/* The same for a worker that leaves by itself after so many seconds (and works though stopped); the
+ * calling process hears of its end.  May raise an error. */
+struct BackgroundWorkerHandle;
+bool aut__register_tick(Oid database, int32 bound_s, struct BackgroundWorkerHandle **out);
 /* May processes be started here at all (not in recovery, not while pg_upgrade runs)? */
 bool aut__may_start(void);
 

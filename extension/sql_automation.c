@@ -351,11 +351,15 @@ enable(FunctionCallInfo fcinfo, bool enabled)
 {
 	aut__door *door = aut__door_open();
 	definition given;
+	char *name = aut__arg_text(fcinfo, 0);
 
+	if (name == NULL)
+		refuse("which automation?");
 	memset(&given, 0, sizeof(given));
 	given.has_enabled = true;
 	given.enabled = enabled;
-	(void) aut__door_find(door, text_to_cstring(PG_GETARG_TEXT_PP(0)), AUT__CHANGE);
+	door->call.note = enabled ? NULL : aut__arg_text(fcinfo, 1);
+	(void) aut__door_find(door, name, AUT__CHANGE);
 	change(door, &given);
 }
 

@@ -52,6 +52,7 @@ enum
 	ARG_AUTOMATION,
 	ARG_WHEN,
 	ARG_INPUT,
+	ARG_KEY,
 	ARG_PATH,
 	ARG_COUNT
 };
@@ -117,9 +118,9 @@ put_numbered(StringInfo sql, const char *rows, const char *as)
 					 rows, as);
 }
 
-/* The rows of a command for which runs start: one text column, the input. */
+/* The rows of a command for which runs start: two text columns, the input and the dedupe key. */
 static char *
-query_text(Relation rel, int op, const char *when, const char *input)
+query_text(Relation rel, int op, const char *when, const char *input, const char *key)
 {
 	TupleDesc desc = RelationGetDescr(rel);
 	const char *schema = get_namespace_name(RelationGetNamespace(rel));
@@ -127,8 +128,8 @@ query_text(Relation rel, int op, const char *when, const char *input)
 	StringInfoData sql;
 
 	initStringInfo(&sql);
-	appendStringInfo(&sql, "SELECT pg_catalog.to_jsonb(%s)::pg_catalog.text FROM ",
-					 input[0] != '\0' ? input : there);
+	appendStringInfo(&sql, "SELECT pg_catalog.to_jsonb(%s)::pg_catalog.text, %s::pg_catalog.text FROM ",
+					 input[0] != '\0' ? input : there, key[0] != '\0' ? key : "NULL");
 	if (op == OP_UPDATE)
 	{
 		put_numbered(&sql, NEW_ROWS, NEW_ROWS);
@@ -167,7 +168,7 @@ prepare(const char *sql)
 			 SPI_result_code_string(SPI_result));
 	if (!SPI_is_cursor_plan(plan))
 		ereport(ERROR, (errcode(ERRCODE_SYNTAX_ERROR),
-						errmsg("when_expr and input_expr must be expressions")));
+						errmsg("when_expr, input_expr and dedupe_expr must be expressions")));
 	return plan;
 }
 
@@ -175,7 +176,7 @@ prepare(const char *sql)
 
 /* Up to FETCH_ROWS inputs, in the memory of the caller; how many. */
 static uint64
-fetch(Portal cursor, MemoryContext context, const char **inputs)
+fetch(Portal cursor, MemoryContext context, const char **inputs, const char **keys)
 {
 	uint64 count;
 
@@ -184,8 +185,10 @@ fetch(Portal cursor, MemoryContext context, const char **inputs)
 	for (uint64 i = 0; i < count; i++)
 	{
 		char *text = SPI_getvalue(SPI_tuptable->vals[i], SPI_tuptable->tupdesc, 1);
+		char *key = SPI_getvalue(SPI_tuptable->vals[i], SPI_tuptable->tupdesc, 2);
 
 		inputs[i] = MemoryContextStrdup(context, text != NULL ? text : "null");
+		keys[i] = key != NULL ? MemoryContextStrdup(context, key) : NULL;
 	}
 	SPI_freetuptable(SPI_tuptable);
 	return count;
@@ -195,10 +198,10 @@ static void
 start_runs(aut__door *door, TriggerData *trigger, int op, const aut_uuid *automation)
 {
 	char *const *args = trigger->tg_trigger->tgargs;
-	const char *inputs[FETCH_ROWS];
+	const char *inputs[FETCH_ROWS], *keys[FETCH_ROWS];
 	MemoryContext batch = AllocSetContextCreate(CurrentMemoryContext, "automation events",
 												ALLOCSET_DEFAULT_SIZES);
-	char *sql = query_text(trigger->tg_relation, op, args[ARG_WHEN], args[ARG_INPUT]);
+	char *sql = query_text(trigger->tg_relation, op, args[ARG_WHEN], args[ARG_INPUT], args[ARG_KEY]);
 	Portal cursor;
 	aut__disguise d;
 	uint64 count;
@@ -208,21 +211,21 @@ start_runs(aut__door *door, TriggerData *trigger, int op, const aut_uuid *automa
 		elog(ERROR, "automation: no transition tables");
 	as_owner(&d, &door->automations.items[0], args[ARG_PATH]);
 	cursor = SPI_cursor_open(NULL, prepare(sql), NULL, NULL, true);
-	count = fetch(cursor, batch, inputs);
+	count = fetch(cursor, batch, inputs, keys);
 	aut__disguise_end(&d);
 	while (count > 0)
 	{
 		bool last = count < FETCH_ROWS;
 
 		aut__door_enter(door);
-		aut__door_leave(door, aut_service_run_events(&door->call, automation, inputs, (size_t) count, NULL,
+		aut__door_leave(door, aut_service_run_events(&door->call, automation, inputs, keys, (size_t) count, NULL,
 													 &door->err));
 		MemoryContextReset(batch);
 		if (last)
 			break;
 		CHECK_FOR_INTERRUPTS();
 		as_owner(&d, &door->automations.items[0], args[ARG_PATH]);
-		count = fetch(cursor, batch, inputs);
+		count = fetch(cursor, batch, inputs, keys);
 		aut__disguise_end(&d);
 	}
 	SPI_cursor_close(cursor);
@@ -246,7 +249,7 @@ aut__is_for_rows(const aut_automation *automation)
 	return is;
 }
 
-/* _row_changed(automation, when, input, search_path): the trigger function */
+/* _row_changed(automation, when, input, key, search_path): the trigger function */
 Datum
 automation_row_changed(PG_FUNCTION_ARGS)
 {
@@ -412,7 +415,7 @@ current_path(void)
 /* Run the query once over nothing, as the trigger will: whatever is wrong with the expressions is told now. */
 static void
 try_query(Relation rel, const aut_automation *automation, int op, const char *when, const char *input,
-		  const char *path)
+		  const char *key, const char *path)
 {
 	static const char *const names[] = {NEW_ROWS, OLD_ROWS};
 	aut__disguise d;
@@ -430,25 +433,26 @@ try_query(Relation rel, const aut_automation *automation, int op, const char *wh
 			elog(ERROR, "automation: no transition tables");
 	}
 	as_owner(&d, automation, path);
-	if (SPI_execute_plan(prepare(query_text(rel, op, when, input)), NULL, NULL, true, 1) != SPI_OK_SELECT)
+	if (SPI_execute_plan(prepare(query_text(rel, op, when, input, key)), NULL, NULL, true, 1) != SPI_OK_SELECT)
 		elog(ERROR, "automation: a row trigger's query cannot be tried");
 	aut__disguise_end(&d);
 	SPI_finish();
 }
 
 static void
-make_trigger(Relation rel, const char *id, int op, const char *when, const char *input, const char *path)
+make_trigger(Relation rel, const char *id, int op, const char *when, const char *input, const char *key,
+			 const char *path)
 {
 	static const char *const tables[] = {"NEW TABLE AS " NEW_ROWS,
 										 "NEW TABLE AS " NEW_ROWS " OLD TABLE AS " OLD_ROWS,
 										 "OLD TABLE AS " OLD_ROWS};
 	char *sql = psprintf("CREATE TRIGGER \"automation %s %s\" AFTER %s ON %s REFERENCING %s FOR EACH STATEMENT"
-						 " EXECUTE FUNCTION automation._row_changed(%s, %s, %s, %s)",
+						 " EXECUTE FUNCTION automation._row_changed(%s, %s, %s, %s, %s)",
 						 id, op_names[op], op_names[op],
 						 quote_qualified_identifier(get_namespace_name(RelationGetNamespace(rel)),
 													RelationGetRelationName(rel)),
 						 tables[op], quote_literal_cstr(id), quote_literal_cstr(when),
-						 quote_literal_cstr(input), quote_literal_cstr(path));
+						 quote_literal_cstr(input), quote_literal_cstr(key), quote_literal_cstr(path));
 	aut__disguise d;
 
 	aut__disguise_as_us(&d);
@@ -496,7 +500,7 @@ automation_on_change(PG_FUNCTION_ARGS)
 	bool ops[OP_COUNT] = {false};
 	char id_text[AUT_UUID_TEXT_MAX];
 	char *name = aut__arg_text(fcinfo, 1);
-	char *when, *input, *path;
+	char *when, *input, *key, *path;
 	char *columns = NULL;
 	aut_uuid id;
 	Relation rel;
@@ -504,15 +508,13 @@ automation_on_change(PG_FUNCTION_ARGS)
 	if (PG_ARGISNULL(0) || name == NULL || PG_ARGISNULL(2))
 		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 						errmsg("on_change() needs a relation, the automation to run, and ops")));
-	if (aut__arg_given(fcinfo, 6))
-		ereport(ERROR, (errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
-						errmsg("dedupe_expr is not supported in this version")));
 	read_ops(PG_GETARG_ARRAYTYPE_P(2), ops);
 	rel = open_table(PG_GETARG_OID(0));
 	if (aut__arg_given(fcinfo, 3))
 		columns = columns_condition(rel, PG_GETARG_ARRAYTYPE_P(3));
 	when = arg_expression(fcinfo, 4, "when_expr");
 	input = arg_expression(fcinfo, 5, "input_expr");
+	key = arg_expression(fcinfo, 6, "dedupe_expr");
 	path = current_path();
 	door = aut__door_open();
 	automation = aut__door_find(door, name, AUT__CHANGE);
@@ -532,8 +534,8 @@ automation_on_change(PG_FUNCTION_ARGS)
 
 		if (!ops[op])
 			continue;
-		try_query(rel, automation, op, condition, input, path);
-		make_trigger(rel, id_text, op, condition, input, path);
+		try_query(rel, automation, op, condition, input, key, path);
+		make_trigger(rel, id_text, op, condition, input, key, path);
 	}
 	set_trigger_form(door, &id, rel);
 	relation_close(rel, NoLock);

@@ -15,11 +15,13 @@
 #include "mb/pg_wchar.h"
 #include "miscadmin.h"
 #include "postmaster/bgworker.h"
+#include "storage/latch.h"
 #include "utils/acl.h"
 #include "utils/guc.h"
 #include "utils/inval.h"
 #include "utils/lsyscache.h"
 #include "utils/tuplestore.h"
+#include "utils/wait_event.h"
 
 #include "automation/schedule.h"
 
@@ -30,6 +32,8 @@ PG_FUNCTION_INFO_V1(automation_processes);
 PG_FUNCTION_INFO_V1(automation_doctor);
 PG_FUNCTION_INFO_V1(automation_installed);
 PG_FUNCTION_INFO_V1(automation_start);
+PG_FUNCTION_INFO_V1(automation_ensure);
+PG_FUNCTION_INFO_V1(automation_tick);
 PG_FUNCTION_INFO_V1(automation_stop);
 
 #define FIRES_MAX 1000
@@ -310,5 +314,62 @@ automation_stop(PG_FUNCTION_ARGS)
 {
 	(void) fcinfo;
 	set_stopped(true);
+	PG_RETURN_VOID();
+}
+
+/* ensure(): start the worker at commit if none runs and none was told to stay away; any call does */
+Datum
+automation_ensure(PG_FUNCTION_ARGS)
+{
+	(void) fcinfo;
+	aut__door_close(aut__door_open());
+	PG_RETURN_VOID();
+}
+
+/* ---- tick ------------------------------------------------------------------------------------- */
+
+#define TICK_LOOK_MS 1000
+
+/*
+ * CALL tick(bound): let a worker work for so long and wait for its end, without a snapshot.  For places
+ * where none may stay: something else is the clock and calls this again and again.
+ */
+Datum
+automation_tick(PG_FUNCTION_ARGS)
+{
+	const CallContext *how = (const CallContext *) fcinfo->context;
+	MemoryContext context = CurrentMemoryContext;
+	BackgroundWorkerHandle *handle;
+	int64_t seconds;
+	pid_t pid;
+
+	if (how == NULL || !IsA(how, CallContext) || how->atomic)
+		ereport(ERROR, (errcode(ERRCODE_INVALID_TRANSACTION_TERMINATION),
+						errmsg("automation.tick() cannot run inside a transaction block"),
+						errdetail("It ends its transaction so that working holds no snapshot.")));
+	seconds = aut__arg_given(fcinfo, 0) ? aut__arg_seconds(fcinfo, 0, "bound") : 50;
+	if (seconds < 1 || seconds > 3600)
+		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE), errmsg("bound must be 1 second to 1 hour")));
+	if (!aut__may_start() || !aut__enabled)
+		ereport(ERROR, (errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+						errmsg("no worker may run here: this is a standby, or automation.enabled is off")));
+	if (aut__worker_pid(MyDatabaseId) != 0)
+	{
+		ereport(NOTICE, (errmsg("a worker is running already")));
+		PG_RETURN_VOID();
+	}
+	SPI_connect_ext(SPI_OPT_NONATOMIC);
+	SPI_commit();
+	MemoryContextSwitchTo(context);
+	if (!aut__register_tick(MyDatabaseId, (int) seconds, &handle))
+		ereport(ERROR, (errcode(ERRCODE_CONFIGURATION_LIMIT_EXCEEDED),
+						errmsg("no slot is free for a background worker"), errhint("Raise max_worker_processes.")));
+	while (GetBackgroundWorkerPid(handle, &pid) != BGWH_STOPPED)
+	{
+		(void) WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH, TICK_LOOK_MS, PG_WAIT_EXTENSION);
+		ResetLatch(MyLatch);
+		CHECK_FOR_INTERRUPTS(); /* who is interrupted here leaves a worker that ends by itself */
+	}
+	SPI_finish();
 	PG_RETURN_VOID();
 }

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * extension/sql_run.c - SQL functions over runs: trigger, cancel, logs, wait.
+ * extension/sql_run.c - SQL functions over runs: trigger, retry, cancel, logs, wait.
  *
  * trigger() inserts the run in the caller's transaction: it exists exactly if that transaction commits,
  * and only then is the worker woken.
@@ -24,6 +24,7 @@
 
 PG_FUNCTION_INFO_V1(automation_trigger);
 PG_FUNCTION_INFO_V1(automation_cancel);
+PG_FUNCTION_INFO_V1(automation_retry);
 PG_FUNCTION_INFO_V1(automation_logs);
 PG_FUNCTION_INFO_V1(automation_wait);
 
@@ -79,6 +80,23 @@ automation_cancel(PG_FUNCTION_ARGS)
 	result = cstring_to_text(run_status != NULL ? run_status : "CANCELLED");
 	aut__door_close(door);
 	PG_RETURN_TEXT_P(result);
+}
+
+/* retry(run): a new run of the same automation with the same input */
+Datum
+automation_retry(PG_FUNCTION_ARGS)
+{
+	aut__door *door = aut__door_open();
+	aut_uuid run;
+	Datum id;
+
+	aut__arg_uuid(fcinfo, 0, &run);
+	(void) aut__door_find_run(door, &run, AUT__CHANGE);
+	aut__door_enter(door);
+	aut__door_leave(door, aut_service_run_retry(&door->call, &run, &door->out, &door->err));
+	id = aut__out_id(door);
+	aut__door_close(door);
+	PG_RETURN_DATUM(id);
 }
 
 /* logs(run, after): what the run printed from byte `after` on, as far as it was kept */

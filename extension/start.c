@@ -79,22 +79,40 @@ aut__may_start(void)
 	return !IsBinaryUpgrade && !RecoveryInProgress();
 }
 
+static void
+describe_worker(BackgroundWorker *worker, Oid database)
+{
+	memset(worker, 0, sizeof(*worker));
+	snprintf(worker->bgw_name, BGW_MAXLEN, "automation worker 0 of database %u", database);
+	strlcpy(worker->bgw_type, AUT__WORKER_TYPE, BGW_MAXLEN);
+	worker->bgw_flags = BGWORKER_SHMEM_ACCESS | BGWORKER_BACKEND_DATABASE_CONNECTION;
+	worker->bgw_start_time = BgWorkerStart_RecoveryFinished;
+	worker->bgw_restart_time = 1;
+	strlcpy(worker->bgw_library_name, AUT__LIBRARY, sizeof(worker->bgw_library_name));
+	strlcpy(worker->bgw_function_name, "automation_worker_main", sizeof(worker->bgw_function_name));
+	worker->bgw_main_arg = ObjectIdGetDatum(database);
+	worker->bgw_notify_pid = 0;
+}
+
 bool
 aut__register_worker(Oid database)
 {
 	BackgroundWorker worker;
 
-	memset(&worker, 0, sizeof(worker));
-	snprintf(worker.bgw_name, BGW_MAXLEN, "automation worker 0 of database %u", database);
-	strlcpy(worker.bgw_type, AUT__WORKER_TYPE, BGW_MAXLEN);
-	worker.bgw_flags = BGWORKER_SHMEM_ACCESS | BGWORKER_BACKEND_DATABASE_CONNECTION;
-	worker.bgw_start_time = BgWorkerStart_RecoveryFinished;
-	worker.bgw_restart_time = 1;
-	strlcpy(worker.bgw_library_name, AUT__LIBRARY, sizeof(worker.bgw_library_name));
-	strlcpy(worker.bgw_function_name, "automation_worker_main", sizeof(worker.bgw_function_name));
-	worker.bgw_main_arg = ObjectIdGetDatum(database);
-	worker.bgw_notify_pid = 0;
+	describe_worker(&worker, database);
 	return RegisterDynamicBackgroundWorker(&worker, NULL);
+}
+
+bool
+aut__register_tick(Oid database, int32 bound_s, BackgroundWorkerHandle **out)
+{
+	BackgroundWorker worker;
+
+	describe_worker(&worker, database);
+	worker.bgw_restart_time = BGW_NEVER_RESTART;
+	worker.bgw_notify_pid = MyProcPid;
+	memcpy(worker.bgw_extra, &bound_s, sizeof(bound_s));
+	return RegisterDynamicBackgroundWorker(&worker, out);
 }
 
 /* Nobody was there when a function was called: shall this transaction start the worker? */

@@ -16,7 +16,7 @@
  *
  * How it ends, and what the postmaster does then:
  *   exit 1  stepped aside, the extension was updated, an error, pg_terminate_backend: started again
- *   exit 0  no extension, stopped, disabled, another worker holds the guard, database gone: forgotten
+ *   exit 0  no extension, stopped, the end of a tick(), disabled, another worker holds the guard, database gone: forgotten
  *
  * The role is the bootstrap superuser, so nothing a user wrote is evaluated here: search_path is
  * pinned, our tables carry no user triggers, and values are parameters.
@@ -51,6 +51,7 @@
 #define EXIT_AND_COME_BACK 1
 
 static volatile bool extension_may_have_changed;
+static int64_t bound_us; /* of a tick(): how long it works; 0: until it is told to leave */
 static Oid marker_relation = InvalidOid;
 
 /* ---- leaving for good when the database is gone ---------------------------------------------- */
@@ -231,7 +232,7 @@ judge_extension(const aut__extension *mine)
 		ereport(LOG, (errmsg("automation worker leaves: the extension was dropped")));
 		proc_exit(EXIT_FOR_GOOD);
 	}
-	if (now.stopped)
+	if (now.stopped && bound_us == 0)
 	{
 		ereport(LOG, (errmsg("automation worker leaves: stopped by automation.stop()")));
 		proc_exit(EXIT_FOR_GOOD);
@@ -295,7 +296,7 @@ start(Oid database, aut__extension *extension)
 	/* first, so that no change between the look and the loop is missed */
 	CacheRegisterRelcacheCallback(marker_changed, (Datum) 0);
 	look_at_extension(extension);
-	if (!OidIsValid(extension->oid) || extension->stopped)
+	if (!OidIsValid(extension->oid) || (extension->stopped && bound_us == 0))
 		proc_exit(EXIT_FOR_GOOD);
 	take_guard(database, extension->oid);
 	marker_relation = extension->marker;
@@ -388,6 +389,8 @@ run(aut__host *host, const aut__extension *extension)
 	int64_t next_tick = aut_mono_us(clock);
 	int64_t next_safety_look = next_tick + SAFETY_LOOK_MS * AUT_US_PER_MS;
 
+	int64_t leave_at = bound_us > 0 ? next_tick + bound_us : AUT_TIME_MAX;
+
 	aut__host_wake(host);
 	for (;;)
 	{
@@ -406,6 +409,8 @@ run(aut__host *host, const aut__extension *extension)
 			ResetLatch(MyLatch);
 		serve_the_server(host);
 		now = aut_mono_us(clock);
+		if (now >= leave_at)
+			proc_exit(EXIT_FOR_GOOD); /* what is under way is found again by the next tick */
 		if (now >= next_tick || woken)
 		{
 			/* also when woken: whoever stopped or dropped the extension woke us to see it */
@@ -430,6 +435,10 @@ automation_worker_main(Datum arg)
 	aut__host *host;
 	aut_error err = AUT_ERROR_INIT;
 
+	int32 bound_s;
+
+	memcpy(&bound_s, MyBgworkerEntry->bgw_extra, sizeof(bound_s));
+	bound_us = (int64_t) bound_s * AUT_US_PER_S;
 	start(DatumGetObjectId(arg), &extension);
 	aut__log_to_server();
 	if (aut__host_open(&host, &err) != AUT_OK)

@@ -42,6 +42,12 @@ INSERT INTO items VALUES (5, 'x') ON CONFLICT (id) DO UPDATE SET status = 'y';
 DELETE FROM items WHERE id = 5;
 SELECT input FROM inputs ORDER BY input ->> 0;
 DELETE FROM automation.run;
+-- A key starts one run only.
+SELECT automation.on_change('items', run => 'watch items', ops => '{update}', dedupe_expr => 'new.id % 2');
+UPDATE items SET note = 'again';
+UPDATE items SET note = 'and again';
+SELECT count(*) FROM inputs;
+DELETE FROM automation.run;
 -- A paused automation starts nothing.
 SELECT automation.pause('watch items');
 DELETE FROM items WHERE id = 4;
@@ -72,7 +78,7 @@ SELECT automation.on_change('items', run => 'watch items', columns => '{nothing}
 SELECT automation.on_change('items', run => 'watch items', when_expr => 'new.nothing = 1');
 SELECT automation.on_change('items', run => 'watch items', when_expr => 'new.id');
 SELECT automation.on_change('items', run => 'watch items', when_expr => 'true); DROP TABLE items; SELECT (true');
-SELECT automation.on_change('items', run => 'watch items', dedupe_expr => 'new.id');
+SELECT automation.on_change('items', run => 'watch items', dedupe_expr => 'new.id + true');
 SELECT automation.on_change('inputs', run => 'watch items');
 SELECT automation.on_change('automation.run', run => 'watch items');
 SELECT automation.on_change('pg_catalog.pg_class', run => 'watch items');

@@ -67,3 +67,23 @@ SELECT automation.logs('00000000-0000-4000-8000-000000000000');
 SELECT automation.logs(:'run', -1);
 DROP TABLE orders;
 DROP FUNCTION order_made();
+-- Repeating, statistics, slots.
+\set VERBOSITY terse
+SELECT automation.create('again', script => 'true') IS NOT NULL AS created;
+SELECT automation.trigger('again', '{"a": 1}') AS first \gset
+\set VERBOSITY sqlstate
+SELECT automation.retry(:'first');
+SELECT automation.retry('00000000-0000-4000-8000-000000000000');
+\set VERBOSITY terse
+SELECT automation.cancel(:'first');
+SELECT automation.retry(:'first') AS second \gset
+SELECT r.status, r.trigger_source, i.input, r.id <> :'first' AS another FROM automation.run r JOIN automation.run_input i ON i.run_id = r.id WHERE r.id = :'second';
+SELECT runs, pending, cancelled, completed, mean_duration FROM automation.stats WHERE automation = 'again';
+SELECT automation.alter('again', schedule => '0 0 1 1 *');
+SELECT state, slot > now() AS to_come, run FROM automation.slots WHERE automation = 'again';
+SELECT automation.pause('again', note => 'for the summer');
+SELECT state, disabled_reason, note FROM automation.automations WHERE name = 'again';
+SELECT count(*) FROM automation.slots WHERE automation = 'again';
+SELECT automation.resume('again');
+SELECT state, note FROM automation.automations WHERE name = 'again';
+SELECT automation.drop('again');

@@ -198,6 +198,10 @@ aut_status aut__error_status_detail(const aut__completion *completion, const cha
 /* The record on PENDING runs that a disabled or deleted automation leaves behind. */
 aut_status aut__blocked_detail(const char *disabled_detail, char **out, aut_error *err);
 
+/* Of a dedupe key: as wide as an index entry may safely be, and for how long it stands for its run. */
+#define AUT__DEDUPE_KEY_MAX 255
+#define AUT__DEDUPE_US      (24 * 3600 * AUT_US_PER_S)
+
 /* ---- services ------------------------------------------------------------------------------- */
 
 /* Levels of http-api.md section 2; EDENIED when not met. */

@@ -14,7 +14,8 @@
 #define INPUT_MAX 1048576 /* as for runs by hand: it travels through an environment variable */
 
 static aut_status
-insert_event(aut_call *call, const aut_uuid *automation_id, const char *input, aut_error *err)
+insert_event(aut_call *call, const aut_uuid *automation_id, const char *input, const char *key,
+			 bool *out_made, aut_error *err)
 {
 	aut_run_new run = {
 		.automation_id = *automation_id,
@@ -26,24 +27,33 @@ insert_event(aut_call *call, const aut_uuid *automation_id, const char *input, a
 	};
 	json_t *parsed = NULL;
 	size_t len = strlen(input);
+	size_t key_len = key != NULL ? aut_utf8_length(key, strlen(key)) : 1;
+	bool made = true;
 	aut_status status;
 
 	if (len > INPUT_MAX)
 		return aut_fail(err, AUT_ELIMIT, "the event has %zu bytes of JSON, at most %d can be handed on",
 						len, INPUT_MAX);
+	if (key_len < 1 || key_len > AUT__DEDUPE_KEY_MAX)
+		return aut_fail(err, AUT_EINVAL, "a dedupe key must have 1 to %d characters", AUT__DEDUPE_KEY_MAX);
 	status = aut_json_parse(input, len, &parsed, err);
 	if (status != AUT_OK)
 		return aut_error_context(err, "event"), status;
 	json_decref(parsed);
 	status = aut_uuid_v7(call->now_us, &run.id, err);
-	if (status == AUT_OK)
+	if (status == AUT_OK && key != NULL)
+		status = aut_store_dedupe_take(call->db, automation_id, key, &run.id, call->now_us,
+									   call->now_us + AUT__DEDUPE_US, &made, err);
+	if (status == AUT_OK && made)
 		status = aut_store_run_insert(call->db, &run, err);
+	if (status == AUT_OK)
+		*out_made = made;
 	return status;
 }
 
 aut_status
 aut_service_run_events(aut_call *call, const aut_uuid *automation_id, const char *const *inputs,
-					   size_t count, size_t *out_started, aut_error *err)
+					   const char *const *keys, size_t count, size_t *out_started, aut_error *err)
 {
 	aut_automation_list list = {0};
 	size_t started = 0;
@@ -53,11 +63,12 @@ aut_service_run_events(aut_call *call, const aut_uuid *automation_id, const char
 		status = AUT_OK;
 	else if (status == AUT_OK && strcmp(list.items[0].state, "ACTIVE") == 0)
 	{
-		while (status == AUT_OK && started < count)
+		for (size_t i = 0; status == AUT_OK && i < count; i++)
 		{
-			status = insert_event(call, automation_id, inputs[started], err);
-			if (status == AUT_OK)
-				started++;
+			bool made = false;
+
+			status = insert_event(call, automation_id, inputs[i], keys != NULL ? keys[i] : NULL, &made, err);
+			started += made;
 		}
 	}
 	if (status == AUT_OK && started > 0)

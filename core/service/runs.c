@@ -17,9 +17,6 @@
 /* What a caller may hand to a run; it travels through an environment variable. */
 #define INPUT_MAX   1048576
 #define DELAY_S_MAX INT64_C(31536000)
-/* As wide as an index entry may safely be, and for how long a key stands for its run. */
-#define DEDUPE_KEY_MAX 255
-#define DEDUPE_US      (24 * 3600 * AUT_US_PER_S)
 
 /* ---- starting ------------------------------------------------------------------------------- */
 
@@ -33,8 +30,8 @@ options_check(const aut_trigger_options *options, aut_error *err)
 	if (options->dedupe_key != NULL)
 	{
 		len = aut_utf8_length(options->dedupe_key, strlen(options->dedupe_key));
-		if (len < 1 || len > DEDUPE_KEY_MAX)
-			return aut_fail(err, AUT_EINVAL, "dedupe_key must have 1 to %d characters", DEDUPE_KEY_MAX);
+		if (len < 1 || len > AUT__DEDUPE_KEY_MAX)
+			return aut_fail(err, AUT_EINVAL, "dedupe_key must have 1 to %d characters", AUT__DEDUPE_KEY_MAX);
 	}
 	if (options->delay_s < 0 || options->delay_s > DELAY_S_MAX)
 		return aut_fail(err, AUT_EINVAL, "delay must be 0 to %lld seconds",
@@ -69,7 +66,7 @@ insert(aut_call *call, const aut_uuid *automation_id, const aut_trigger_options 
 
 	if (status == AUT_OK && options->dedupe_key != NULL)
 		status = aut_store_dedupe_take(call->db, automation_id, options->dedupe_key, &run.id,
-									   call->now_us, call->now_us + DEDUPE_US, &made, err);
+									   call->now_us, call->now_us + AUT__DEDUPE_US, &made, err);
 	if (status == AUT_OK && !made)
 		status = aut_store_dedupe_run(call->db, automation_id, options->dedupe_key, &run.id, err);
 	else if (status == AUT_OK)

@@ -125,11 +125,12 @@ typedef struct aut_trigger_options
 /* A manual run.  options may be NULL (the contract's dispatch route). */
 aut_status aut_service_trigger(aut_call *call, const aut_uuid *automation_id,
 							   const aut_trigger_options *options, json_t **out, aut_error *err);
-/* Runs that a change of data starts: one per input (JSON texts), all or none.  An automation that is
+/* Runs that a change of data starts: one per input (JSON texts), all or none.  keys may be NULL, as each
+ * of its members; an input whose dedupe key stands for another run starts none.  An automation that is
  * paused or deleted starts nothing, which is no error.  *out_started may be NULL. */
 aut_status aut_service_run_events(aut_call *call, const aut_uuid *automation_id,
-								  const char *const *inputs, size_t count, size_t *out_started,
-								  aut_error *err);
+								  const char *const *inputs, const char *const *keys, size_t count,
+								  size_t *out_started, aut_error *err);
 /* A new run of the same automation with the input of one that has ended (else ECONFLICT). */
 aut_status aut_service_run_retry(aut_call *call, const aut_uuid *run_id, json_t **out, aut_error *err);
 aut_status aut_service_run_list(aut_call *call, const aut_uuid *automation_id, int64_t limit,
