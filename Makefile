@@ -4,6 +4,7 @@
 #   make                the daemon and command line: build/automation
 #   make extension      the PostgreSQL extension: build/automation.so
 #   make demo           install what is missing, build, show an automation run on this machine
+#   make demo-pg        the same for the PostgreSQL extension, in a throw-away cluster
 #   make check          install what is missing, build, pass every test
 #   make install | uninstall     the daemon, its manual page, completions and units (PREFIX, DESTDIR)
 #   make install-extension       the extension, into the PostgreSQL of PG_CONFIG (DESTDIR)
@@ -44,7 +45,7 @@ HOST_OBJ := $(HOST_SRC:%.c=$(B)/obj/%.o)
 # what tests of the host's parts may link: everything but main()
 HOST_LIB_OBJ := $(filter-out $(B)/obj/standalone/main.o,$(HOST_OBJ))
 
-.PHONY: all extension demo clean help
+.PHONY: all extension demo demo-pg clean help
 all: $(B)/automation
 
 $(B)/libautomation.a: $(CORE_OBJ)
@@ -65,6 +66,11 @@ demo:
 	@test/install-deps build
 	@$(MAKE) --no-print-directory -s all
 	@examples/demo
+
+demo-pg:
+	@test/install-deps check
+	@$(MAKE) --no-print-directory -s all install-extension-private
+	@AUTOMATION=$(B)/automation examples/demo-pg
 
 clean:
 	rm -rf build
