@@ -22,9 +22,9 @@ B := build/san
 SANFLAGS := -fsanitize=$(SAN) -fno-sanitize-recover=all -fno-omit-frame-pointer -DAUT_CHECK_ABORT
 endif
 
-PKGS := libuv libcurl libmicrohttpd jansson libarchive libcrypto
+PKGS := libuv libcurl libmicrohttpd jansson libarchive libcrypto libpcre2-8
 PKG_CFLAGS := $(shell pkg-config --cflags $(PKGS) sqlite3 2>/dev/null)
-CORE_LIBS := $(shell pkg-config --libs $(PKGS) 2>/dev/null)
+CORE_LIBS := $(shell pkg-config --libs $(PKGS) 2>/dev/null) -lunistring
 LIBS := $(CORE_LIBS) $(shell pkg-config --libs sqlite3 2>/dev/null) -lm
 
 WARN := -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wold-style-definition \
