@@ -40,11 +40,11 @@
 PG_FUNCTION_INFO_V1(automation_on_change);
 PG_FUNCTION_INFO_V1(automation_row_changed);
 
-#define FETCH_ROWS 200
+#define FETCH_ROWS     200
 #define EXPRESSION_MAX 10000
-#define NEW_ROWS "automation_new"
-#define OLD_ROWS "automation_old"
-#define ROW_NUMBER "automation row"
+#define NEW_ROWS       "automation_new"
+#define OLD_ROWS       "automation_old"
+#define ROW_NUMBER     "automation row"
 
 /* Arguments of the trigger function. */
 enum
@@ -74,9 +74,10 @@ as_owner(aut__disguise *d, const aut_automation *automation, const char *search_
 	Oid role = automation->owner != NULL ? get_role_oid(automation->owner, true) : InvalidOid;
 
 	if (!OidIsValid(role))
-		ereport(ERROR, (errcode(ERRCODE_UNDEFINED_OBJECT),
-						errmsg("the owner of automation \"%s\" does not exist any more", automation->name),
-						errhint("SELECT automation.drop('%s') removes its triggers.", automation->name)));
+		ereport(ERROR,
+				(errcode(ERRCODE_UNDEFINED_OBJECT),
+				 errmsg("the owner of automation \"%s\" does not exist any more", automation->name),
+				 errhint("SELECT automation.drop('%s') removes its triggers.", automation->name)));
 	aut__disguise_begin(d, role, SECURITY_RESTRICTED_OPERATION, search_path);
 }
 
@@ -114,7 +115,8 @@ static void
 put_numbered(StringInfo sql, const char *rows, const char *as)
 {
 	appendStringInfo(sql,
-					 "(SELECT pg_catalog.row_number() OVER () AS \"" ROW_NUMBER "\", t.* FROM %s AS t) AS \"%s\"",
+					 "(SELECT pg_catalog.row_number() OVER () AS \"" ROW_NUMBER
+					 "\", t.* FROM %s AS t) AS \"%s\"",
 					 rows, as);
 }
 
@@ -128,15 +130,17 @@ query_text(Relation rel, int op, const char *when, const char *input, const char
 	StringInfoData sql;
 
 	initStringInfo(&sql);
-	appendStringInfo(&sql, "SELECT pg_catalog.to_jsonb(%s)::pg_catalog.text, %s::pg_catalog.text FROM ",
+	appendStringInfo(&sql,
+					 "SELECT pg_catalog.to_jsonb(%s)::pg_catalog.text, %s::pg_catalog.text FROM ",
 					 input[0] != '\0' ? input : there, key[0] != '\0' ? key : "NULL");
 	if (op == OP_UPDATE)
 	{
 		put_numbered(&sql, NEW_ROWS, NEW_ROWS);
 		appendStringInfoString(&sql, " JOIN ");
 		put_numbered(&sql, OLD_ROWS, OLD_ROWS);
-		appendStringInfoString(&sql, " ON \"" NEW_ROWS "\".\"" ROW_NUMBER "\" OPERATOR(pg_catalog.=) \"" OLD_ROWS
-									 "\".\"" ROW_NUMBER "\" CROSS JOIN");
+		appendStringInfoString(&sql, " ON \"" NEW_ROWS "\".\"" ROW_NUMBER
+									 "\" OPERATOR(pg_catalog.=) \"" OLD_ROWS "\".\"" ROW_NUMBER
+									 "\" CROSS JOIN");
 		put_row(&sql, desc, NEW_ROWS, "new", " CROSS JOIN");
 		put_row(&sql, desc, OLD_ROWS, "old", "");
 	}
@@ -145,13 +149,16 @@ query_text(Relation rel, int op, const char *when, const char *input, const char
 		/* the other side has the same columns and no row */
 		appendStringInfoChar(&sql, '(');
 		put_columns(&sql, desc, "t");
-		appendStringInfo(&sql, " FROM %s AS t) AS %s LEFT JOIN", op == OP_DELETE ? OLD_ROWS : NEW_ROWS,
-						 there);
+		appendStringInfo(&sql, " FROM %s AS t) AS %s LEFT JOIN",
+						 op == OP_DELETE ? OLD_ROWS : NEW_ROWS, there);
 		put_row(&sql, desc, there, op == OP_DELETE ? "new" : "old", " ON false");
 	}
-	appendStringInfo(&sql, " CROSS JOIN (SELECT '%s'::pg_catalog.text AS op, %s::pg_catalog.text AS relation) AS change",
-					 op_names[op],
-					 quote_literal_cstr(quote_qualified_identifier(schema, RelationGetRelationName(rel))));
+	appendStringInfo(
+		&sql,
+		" CROSS JOIN (SELECT '%s'::pg_catalog.text AS op, %s::pg_catalog.text AS relation) AS "
+		"change",
+		op_names[op],
+		quote_literal_cstr(quote_qualified_identifier(schema, RelationGetRelationName(rel))));
 	if (when[0] != '\0')
 		appendStringInfo(&sql, " WHERE %s", when);
 	return sql.data;
@@ -199,9 +206,10 @@ start_runs(aut__door *door, TriggerData *trigger, int op, const aut_uuid *automa
 {
 	char *const *args = trigger->tg_trigger->tgargs;
 	const char *inputs[FETCH_ROWS], *keys[FETCH_ROWS];
-	MemoryContext batch = AllocSetContextCreate(CurrentMemoryContext, "automation events",
-												ALLOCSET_DEFAULT_SIZES);
-	char *sql = query_text(trigger->tg_relation, op, args[ARG_WHEN], args[ARG_INPUT], args[ARG_KEY]);
+	MemoryContext batch =
+		AllocSetContextCreate(CurrentMemoryContext, "automation events", ALLOCSET_DEFAULT_SIZES);
+	char *sql =
+		query_text(trigger->tg_relation, op, args[ARG_WHEN], args[ARG_INPUT], args[ARG_KEY]);
 	Portal cursor;
 	aut__disguise d;
 	uint64 count;
@@ -218,8 +226,8 @@ start_runs(aut__door *door, TriggerData *trigger, int op, const aut_uuid *automa
 		bool last = count < FETCH_ROWS;
 
 		aut__door_enter(door);
-		aut__door_leave(door, aut_service_run_events(&door->call, automation, inputs, keys, (size_t) count, NULL,
-													 &door->err));
+		aut__door_leave(door, aut_service_run_events(&door->call, automation, inputs, keys,
+													 (size_t) count, NULL, &door->err));
 		MemoryContextReset(batch);
 		if (last)
 			break;
@@ -244,7 +252,8 @@ aut__is_for_rows(const aut_automation *automation)
 	if (aut_json_parse(automation->trigger, strlen(automation->trigger), &trigger, NULL) != AUT_OK)
 		return false;
 	source = aut_json_string(trigger, "source");
-	is = strcmp(automation->trigger_type, "event") == 0 && source != NULL && strcmp(source, "sql") == 0;
+	is = strcmp(automation->trigger_type, "event") == 0 && source != NULL &&
+		 strcmp(source, "sql") == 0;
 	json_decref(trigger);
 	return is;
 }
@@ -263,9 +272,11 @@ automation_row_changed(PG_FUNCTION_ARGS)
 
 	if (!CALLED_AS_TRIGGER(fcinfo) || !TRIGGER_FIRED_FOR_STATEMENT(trigger->tg_event) ||
 		!TRIGGER_FIRED_AFTER(trigger->tg_event) || trigger->tg_trigger->tgnargs != ARG_COUNT)
-		ereport(ERROR, (errcode(ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED),
-						errmsg("automation._row_changed() serves triggers of automation.on_change() only")));
-	op = TRIGGER_FIRED_BY_INSERT(trigger->tg_event)	  ? OP_INSERT
+		ereport(
+			ERROR,
+			(errcode(ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED),
+			 errmsg("automation._row_changed() serves triggers of automation.on_change() only")));
+	op = TRIGGER_FIRED_BY_INSERT(trigger->tg_event)   ? OP_INSERT
 		 : TRIGGER_FIRED_BY_UPDATE(trigger->tg_event) ? OP_UPDATE
 													  : OP_DELETE;
 	rows = op == OP_DELETE ? trigger->tg_oldtable : trigger->tg_newtable;
@@ -276,7 +287,8 @@ automation_row_changed(PG_FUNCTION_ARGS)
 	door = aut__door_open();
 	automation = aut__door_take(door, &id);
 	/* deleted, paused, or made into something else over HTTP: its triggers start nothing */
-	if (automation != NULL && strcmp(automation->state, "ACTIVE") == 0 && aut__is_for_rows(automation))
+	if (automation != NULL && strcmp(automation->state, "ACTIVE") == 0 &&
+		aut__is_for_rows(automation))
 		start_runs(door, trigger, op, &id);
 	aut__door_close(door);
 	return PointerGetDatum(NULL);
@@ -308,7 +320,8 @@ aut__drop_row_triggers(const aut_uuid *automation)
 	found = SPI_tuptable;
 	count = SPI_processed;
 	for (uint64 i = 0; i < count; i++)
-		if (SPI_execute(SPI_getvalue(found->vals[i], found->tupdesc, 1), false, 0) != SPI_OK_UTILITY)
+		if (SPI_execute(SPI_getvalue(found->vals[i], found->tupdesc, 1), false, 0) !=
+			SPI_OK_UTILITY)
 			elog(ERROR, "automation: a trigger cannot be dropped");
 	SPI_finish();
 	aut__disguise_end(&d);
@@ -323,15 +336,20 @@ open_table(Oid oid)
 	Relation rel = relation_open(oid, ShareRowExclusiveLock);
 	const char *schema = get_namespace_name(RelationGetNamespace(rel));
 
-	if ((rel->rd_rel->relkind != RELKIND_RELATION && rel->rd_rel->relkind != RELKIND_PARTITIONED_TABLE) ||
+	if ((rel->rd_rel->relkind != RELKIND_RELATION &&
+		 rel->rd_rel->relkind != RELKIND_PARTITIONED_TABLE) ||
 		rel->rd_rel->relpersistence == RELPERSISTENCE_TEMP)
-		ereport(ERROR, (errcode(ERRCODE_WRONG_OBJECT_TYPE),
-						errmsg("\"%s\" is not a permanent table", RelationGetRelationName(rel)),
-						errdetail("Views, foreign and temporary tables have no triggers with transition tables.")));
+		ereport(
+			ERROR,
+			(errcode(ERRCODE_WRONG_OBJECT_TYPE),
+			 errmsg("\"%s\" is not a permanent table", RelationGetRelationName(rel)),
+			 errdetail(
+				 "Views, foreign and temporary tables have no triggers with transition tables.")));
 	if (IsCatalogNamespace(RelationGetNamespace(rel)) || strcmp(schema, AUT__EXTENSION) == 0 ||
 		strcmp(schema, "information_schema") == 0)
 		ereport(ERROR, (errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
-						errmsg("changes of \"%s.%s\" cannot start runs", schema, RelationGetRelationName(rel))));
+						errmsg("changes of \"%s.%s\" cannot start runs", schema,
+							   RelationGetRelationName(rel))));
 	if (!AUT_PG_CLASS_OWNERCHECK(oid, GetUserId()))
 		aclcheck_error(ACLCHECK_NOT_OWNER, OBJECT_TABLE, RelationGetRelationName(rel));
 	return rel;
@@ -353,12 +371,14 @@ read_ops(ArrayType *given, bool ops[OP_COUNT])
 		while (op < OP_COUNT && pg_strcasecmp(name, op_names[op]) != 0)
 			op++;
 		if (op == OP_COUNT)
-			ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE), errmsg("unknown operation \"%s\" in ops", name),
+			ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+							errmsg("unknown operation \"%s\" in ops", name),
 							errhint("INSERT, UPDATE and DELETE are known.")));
 		ops[op] = true;
 	}
 	if (count == 0)
-		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE), errmsg("ops must name an operation")));
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE), errmsg("ops must name an operation")));
 }
 
 /* Condition of an UPDATE: one of the columns has another value, byte by byte, of whatever type. */
@@ -379,15 +399,18 @@ columns_condition(Relation rel, ArrayType *given)
 
 		if (nulls[i] || get_attnum(RelationGetRelid(rel), name) <= 0)
 			ereport(ERROR, (errcode(ERRCODE_UNDEFINED_COLUMN),
-							errmsg("column \"%s\" of \"%s\" does not exist", name, RelationGetRelationName(rel))));
+							errmsg("column \"%s\" of \"%s\" does not exist", name,
+								   RelationGetRelationName(rel))));
 		appendStringInfo(&before, "%sold.%s", i > 0 ? ", " : "", quote_identifier(name));
 		appendStringInfo(&after, "%snew.%s", i > 0 ? ", " : "", quote_identifier(name));
 	}
 	if (count == 0)
-		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE), errmsg("columns must name a column")));
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE), errmsg("columns must name a column")));
 	/* cast, because two row constructors would be compared member by member, by operators of the types */
-	return psprintf("ROW(%s)::pg_catalog.record OPERATOR(pg_catalog.*<>) ROW(%s)::pg_catalog.record", before.data,
-					after.data);
+	return psprintf(
+		"ROW(%s)::pg_catalog.record OPERATOR(pg_catalog.*<>) ROW(%s)::pg_catalog.record",
+		before.data, after.data);
 }
 
 /* The caller's search_path as it counts now, without temporary tables, which are the session's. */
@@ -414,8 +437,8 @@ current_path(void)
 
 /* Run the query once over nothing, as the trigger will: whatever is wrong with the expressions is told now. */
 static void
-try_query(Relation rel, const aut_automation *automation, int op, const char *when, const char *input,
-		  const char *key, const char *path)
+try_query(Relation rel, const aut_automation *automation, int op, const char *when,
+		  const char *input, const char *key, const char *path)
 {
 	static const char *const names[] = {NEW_ROWS, OLD_ROWS};
 	aut__disguise d;
@@ -433,26 +456,28 @@ try_query(Relation rel, const aut_automation *automation, int op, const char *wh
 			elog(ERROR, "automation: no transition tables");
 	}
 	as_owner(&d, automation, path);
-	if (SPI_execute_plan(prepare(query_text(rel, op, when, input, key)), NULL, NULL, true, 1) != SPI_OK_SELECT)
+	if (SPI_execute_plan(prepare(query_text(rel, op, when, input, key)), NULL, NULL, true, 1) !=
+		SPI_OK_SELECT)
 		elog(ERROR, "automation: a row trigger's query cannot be tried");
 	aut__disguise_end(&d);
 	SPI_finish();
 }
 
 static void
-make_trigger(Relation rel, const char *id, int op, const char *when, const char *input, const char *key,
-			 const char *path)
+make_trigger(Relation rel, const char *id, int op, const char *when, const char *input,
+			 const char *key, const char *path)
 {
 	static const char *const tables[] = {"NEW TABLE AS " NEW_ROWS,
 										 "NEW TABLE AS " NEW_ROWS " OLD TABLE AS " OLD_ROWS,
 										 "OLD TABLE AS " OLD_ROWS};
-	char *sql = psprintf("CREATE TRIGGER \"automation %s %s\" AFTER %s ON %s REFERENCING %s FOR EACH STATEMENT"
-						 " EXECUTE FUNCTION automation._row_changed(%s, %s, %s, %s, %s)",
-						 id, op_names[op], op_names[op],
-						 quote_qualified_identifier(get_namespace_name(RelationGetNamespace(rel)),
-													RelationGetRelationName(rel)),
-						 tables[op], quote_literal_cstr(id), quote_literal_cstr(when),
-						 quote_literal_cstr(input), quote_literal_cstr(key), quote_literal_cstr(path));
+	char *sql = psprintf(
+		"CREATE TRIGGER \"automation %s %s\" AFTER %s ON %s REFERENCING %s FOR EACH STATEMENT"
+		" EXECUTE FUNCTION automation._row_changed(%s, %s, %s, %s, %s)",
+		id, op_names[op], op_names[op],
+		quote_qualified_identifier(get_namespace_name(RelationGetNamespace(rel)),
+								   RelationGetRelationName(rel)),
+		tables[op], quote_literal_cstr(id), quote_literal_cstr(when), quote_literal_cstr(input),
+		quote_literal_cstr(key), quote_literal_cstr(path));
 	aut__disguise d;
 
 	aut__disguise_as_us(&d);
@@ -467,14 +492,17 @@ make_trigger(Relation rel, const char *id, int op, const char *when, const char 
 static void
 set_trigger_form(aut__door *door, const aut_uuid *id, Relation rel)
 {
-	char *on = psprintf("%s.%s", get_namespace_name(RelationGetNamespace(rel)), RelationGetRelationName(rel));
+	char *on = psprintf("%s.%s", get_namespace_name(RelationGetNamespace(rel)),
+						RelationGetRelationName(rel));
 	aut_status status;
 
 	aut__door_enter(door);
-	door->body = json_pack("{s:{s:s, s:s, s:s}}", "trigger", "type", "event", "source", "sql", "on", on);
-	status = door->body != NULL
-				 ? aut_service_automation_update(&door->call, id, door->body, &door->out, &door->err)
-				 : aut_fail(&door->err, AUT_ENOMEM, "no memory for the automation's trigger");
+	door->body =
+		json_pack("{s:{s:s, s:s, s:s}}", "trigger", "type", "event", "source", "sql", "on", on);
+	status =
+		door->body != NULL
+			? aut_service_automation_update(&door->call, id, door->body, &door->out, &door->err)
+			: aut_fail(&door->err, AUT_ENOMEM, "no memory for the automation's trigger");
 	aut__door_leave(door, status);
 }
 
@@ -529,8 +557,8 @@ automation_on_change(PG_FUNCTION_ARGS)
 	{
 		/* columns narrow what counts as a change of a row that stays */
 		const char *condition = op != OP_UPDATE || columns == NULL ? when
-								: when[0] == '\0'				  ? columns
-																  : psprintf("%s AND %s", columns, when);
+								: when[0] == '\0'                  ? columns
+												  : psprintf("%s AND %s", columns, when);
 
 		if (!ops[op])
 			continue;

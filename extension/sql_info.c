@@ -69,7 +69,8 @@ schedule_of(aut__door *door, const char *name, char **out_expression, char **out
 	if (strcmp(automation->trigger_type, "cron") != 0)
 		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 						errmsg("automation \"%s\" has no schedule", automation->name)));
-	if (aut_json_parse(automation->trigger, strlen(automation->trigger), &trigger, &door->err) != AUT_OK)
+	if (aut_json_parse(automation->trigger, strlen(automation->trigger), &trigger, &door->err) !=
+		AUT_OK)
 		aut__door_raise(door, door->err.code);
 	door->body = trigger; /* freed with the door */
 	*out_expression = pstrdup(aut_json_string(trigger, "schedule"));
@@ -110,13 +111,15 @@ automation_next_fires(PG_FUNCTION_ARGS)
 	aut_cron cron;
 
 	if (expression == NULL || count < 0 || count > FIRES_MAX)
-		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-						errmsg("next_fires() needs a schedule and a number from 0 to %d", FIRES_MAX)));
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("next_fires() needs a schedule and a number from 0 to %d", FIRES_MAX)));
 	InitMaterializedSRF(fcinfo, MAT_SRF_USE_EXPECTED_DESC);
 	if (aut_cron_parse(expression, strlen(expression), &cron, &no_cron) != AUT_OK)
 	{
 		if (looks_like_cron(expression))
-			ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE), errmsg("%s", no_cron.message)));
+			ereport(ERROR,
+					(errcode(ERRCODE_INVALID_PARAMETER_VALUE), errmsg("%s", no_cron.message)));
 		schedule_of(door, expression, &expression, &zone);
 		if (aut_cron_parse(expression, strlen(expression), &cron, &door->err) != AUT_OK)
 			aut__door_raise(door, door->err.code);
@@ -191,12 +194,12 @@ report_processes(ReturnSetInfo *result)
 
 	aut__each_process(InvalidOid, note_type, &launcher);
 	report(result, "worker", pid != 0,
-		   pid != 0				   ? psprintf("running as process %d", pid)
+		   pid != 0               ? psprintf("running as process %d", pid)
 		   : RecoveryInProgress() ? "none: this is a standby; it starts on promotion"
-		   : !aut__enabled		   ? "none: automation.enabled is off"
-								   : psprintf("none: SELECT automation.start(); if that fails, raise "
-											  "max_worker_processes (now %d)",
-											  max_worker_processes));
+		   : !aut__enabled        ? "none: automation.enabled is off"
+						   : psprintf("none: SELECT automation.start(); if that fails, raise "
+									  "max_worker_processes (now %d)",
+									  max_worker_processes));
 	report(result, "launcher", true,
 		   launcher ? "running: workers start with the server"
 					: "none: after a restart of the server the first call starts the worker; "
@@ -240,7 +243,8 @@ report_marker_role(ReturnSetInfo *result)
 
 	report(result, "marker role", OidIsValid(role),
 		   OidIsValid(role) ? "present: the launcher finds this database by it"
-							: "role " AUT__MARKER_ROLE " is missing: the launcher cannot find this database");
+							: "role " AUT__MARKER_ROLE
+							  " is missing: the launcher cannot find this database");
 }
 
 /* doctor(): is everything there, and what to do if not */
@@ -277,15 +281,17 @@ automation_installed(PG_FUNCTION_ARGS)
 static void
 set_stopped(bool stopped)
 {
-	static const char *const updates[] = {"UPDATE automation.marker SET stopped = false WHERE stopped",
-										  "UPDATE automation.marker SET stopped = true WHERE NOT stopped"};
+	static const char *const updates[] = {
+		"UPDATE automation.marker SET stopped = false WHERE stopped",
+		"UPDATE automation.marker SET stopped = true WHERE NOT stopped"};
 	Oid schema = get_namespace_oid(AUT__EXTENSION, false);
 	Oid marker = get_relname_relid(AUT__MARKER_TABLE, schema);
 	Oid user;
 	int security;
 
 	if (!OidIsValid(marker))
-		ereport(ERROR, (errcode(ERRCODE_UNDEFINED_TABLE), errmsg("table automation.marker is missing")));
+		ereport(ERROR,
+				(errcode(ERRCODE_UNDEFINED_TABLE), errmsg("table automation.marker is missing")));
 	GetUserIdAndSecContext(&user, &security);
 	SetUserIdAndSecContext(BOOTSTRAP_SUPERUSERID, security | SECURITY_LOCAL_USERID_CHANGE);
 	SPI_connect();
@@ -349,10 +355,13 @@ automation_tick(PG_FUNCTION_ARGS)
 						errdetail("It ends its transaction so that working holds no snapshot.")));
 	seconds = aut__arg_given(fcinfo, 0) ? aut__arg_seconds(fcinfo, 0, "bound") : 50;
 	if (seconds < 1 || seconds > 3600)
-		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE), errmsg("bound must be 1 second to 1 hour")));
+		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+						errmsg("bound must be 1 second to 1 hour")));
 	if (!aut__may_start() || !aut__enabled)
-		ereport(ERROR, (errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-						errmsg("no worker may run here: this is a standby, or automation.enabled is off")));
+		ereport(
+			ERROR,
+			(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+			 errmsg("no worker may run here: this is a standby, or automation.enabled is off")));
 	if (aut__worker_pid(MyDatabaseId) != 0)
 	{
 		ereport(NOTICE, (errmsg("a worker is running already")));
@@ -363,10 +372,12 @@ automation_tick(PG_FUNCTION_ARGS)
 	MemoryContextSwitchTo(context);
 	if (!aut__register_tick(MyDatabaseId, (int) seconds, &handle))
 		ereport(ERROR, (errcode(ERRCODE_CONFIGURATION_LIMIT_EXCEEDED),
-						errmsg("no slot is free for a background worker"), errhint("Raise max_worker_processes.")));
+						errmsg("no slot is free for a background worker"),
+						errhint("Raise max_worker_processes.")));
 	while (GetBackgroundWorkerPid(handle, &pid) != BGWH_STOPPED)
 	{
-		(void) WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH, TICK_LOOK_MS, PG_WAIT_EXTENSION);
+		(void) WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH, TICK_LOOK_MS,
+						 PG_WAIT_EXTENSION);
 		ResetLatch(MyLatch);
 		CHECK_FOR_INTERRUPTS(); /* who is interrupted here leaves a worker that ends by itself */
 	}

@@ -38,9 +38,9 @@ static TimestampTz last_restart;
 static bool callbacks_are_set;
 
 /* Distinguishes our locks in the key space of user locks: databases use the same two numbers. */
-#define GUARD_CLASS 0x4175   /* "Au" */
+#define GUARD_CLASS   0x4175 /* "Au" */
 #define STARTER_CLASS 0x4176
-#define ACTION_CLASS 0x4177
+#define ACTION_CLASS  0x4177
 
 void
 aut__guard_tag(LOCKTAG *tag, Oid database, Oid extension)
@@ -139,11 +139,10 @@ act(void)
 	{
 		last_restart = GetCurrentTimestamp();
 		if (!aut__register_worker(MyDatabaseId))
-			ereport(WARNING,
-					(errcode(ERRCODE_CONFIGURATION_LIMIT_EXCEEDED),
-					 errmsg("automation: no slot is free for the background worker"),
-					 errhint("Raise max_worker_processes. The next call tries again; "
-							 "SELECT automation.doctor() tells more.")));
+			ereport(WARNING, (errcode(ERRCODE_CONFIGURATION_LIMIT_EXCEEDED),
+							  errmsg("automation: no slot is free for the background worker"),
+							  errhint("Raise max_worker_processes. The next call tries again; "
+									  "SELECT automation.doctor() tells more.")));
 	}
 	/* also after a start: an older worker shall notice what was done (DROP and CREATE EXTENSION) */
 	if (wake_wanted || start_wanted_in != InvalidSubTransactionId)

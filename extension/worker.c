@@ -43,11 +43,11 @@
 #include "utils/snapmgr.h"
 #include "utils/wait_event.h"
 
-#define TICK_MS 1000              /* lock, invalidations, statistics */
-#define SAFETY_LOOK_MS 60000      /* look at everything, whoever forgot to wake us */
-#define GUARD_PATIENCE_MS 1500    /* the last holder may still be leaving */
-#define GUARD_STEP_MS 50
-#define EXIT_FOR_GOOD 0
+#define TICK_MS            1000  /* lock, invalidations, statistics */
+#define SAFETY_LOOK_MS     60000 /* look at everything, whoever forgot to wake us */
+#define GUARD_PATIENCE_MS  1500  /* the last holder may still be leaving */
+#define GUARD_STEP_MS      50
+#define EXIT_FOR_GOOD      0
 #define EXIT_AND_COME_BACK 1
 
 static volatile bool extension_may_have_changed;
@@ -345,7 +345,8 @@ static long
 wait_ms(aut__host *host, int64_t now_us, int64_t next_tick_us)
 {
 	int64_t until_tick = (next_tick_us - now_us) / AUT_US_PER_MS + 1;
-	int of_loop = aut__host_timeout_ms(host); /* fresh before each wait: 0 while watchers register */
+	int of_loop =
+		aut__host_timeout_ms(host); /* fresh before each wait: 0 while watchers register */
 
 	if (until_tick < 0)
 		until_tick = 0;
@@ -383,8 +384,8 @@ static void
 run(aut__host *host, const aut__extension *extension)
 {
 	WaitEventSet *set = make_wait_set(host);
-	MemoryContext turn = AllocSetContextCreate(TopMemoryContext, "automation turn",
-											   ALLOCSET_DEFAULT_SIZES);
+	MemoryContext turn =
+		AllocSetContextCreate(TopMemoryContext, "automation turn", ALLOCSET_DEFAULT_SIZES);
 	const aut_clock *clock = aut_clock_system();
 	int64_t next_tick = aut_mono_us(clock);
 	int64_t next_safety_look = next_tick + SAFETY_LOOK_MS * AUT_US_PER_MS;

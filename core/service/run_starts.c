@@ -32,10 +32,12 @@ insert_event(aut_call *call, const aut_uuid *automation_id, const char *input, c
 	aut_status status;
 
 	if (len > INPUT_MAX)
-		return aut_fail(err, AUT_ELIMIT, "the event has %zu bytes of JSON, at most %d can be handed on",
-						len, INPUT_MAX);
+		return aut_fail(err, AUT_ELIMIT,
+						"the event has %zu bytes of JSON, at most %d can be handed on", len,
+						INPUT_MAX);
 	if (key_len < 1 || key_len > AUT__DEDUPE_KEY_MAX)
-		return aut_fail(err, AUT_EINVAL, "a dedupe key must have 1 to %d characters", AUT__DEDUPE_KEY_MAX);
+		return aut_fail(err, AUT_EINVAL, "a dedupe key must have 1 to %d characters",
+						AUT__DEDUPE_KEY_MAX);
 	status = aut_json_parse(input, len, &parsed, err);
 	if (status != AUT_OK)
 		return aut_error_context(err, "event"), status;
@@ -67,7 +69,8 @@ aut_service_run_events(aut_call *call, const aut_uuid *automation_id, const char
 		{
 			bool made = false;
 
-			status = insert_event(call, automation_id, inputs[i], keys != NULL ? keys[i] : NULL, &made, err);
+			status = insert_event(call, automation_id, inputs[i], keys != NULL ? keys[i] : NULL,
+								  &made, err);
 			started += made;
 		}
 	}
@@ -91,7 +94,8 @@ aut_service_run_retry(aut_call *call, const aut_uuid *run_id, json_t **out, aut_
 	if (status == AUT_OK && !aut_uuid_equal(&task.org_id, &call->who->org_id))
 		status = aut_fail(err, AUT_ENOTFOUND, "Run not found");
 	if (status == AUT_OK && !aut_run_status_terminal(task.run.status))
-		status = aut_fail(err, AUT_ECONFLICT, "Run status is %s: only a run that has ended can be repeated",
+		status = aut_fail(err, AUT_ECONFLICT,
+						  "Run status is %s: only a run that has ended can be repeated",
 						  aut_run_status_name(task.run.status));
 	options.input = task.input;
 	if (status == AUT_OK)
