@@ -152,6 +152,15 @@ $run = psql(q{SET ROLE alice; SELECT automation.trigger('many')});
 ok(ended($run, psql('SHOW server_version_num') < 170000 ? 'FAILED' : 'COMPLETED', 10), 'an owner who lost LOGIN fails the run on 15 and 16');
 like(error_of($run), qr/may not log in/, 'with the reason');
 
+# ---- dump and restore ------------------------------------------------------------------------------------
+psql(q{CREATE TABLE watched (id integer); SELECT automation.create('watch', sql => 'SELECT 42', enabled => true) IS NULL;
+	SELECT automation.on_change('watched', run => 'watch'); CREATE DATABASE restored; ALTER DATABASE restored SET automation.enabled = off});
+is(system("$ENV{PG_BINDIR}/pg_dump -U postgres postgres | $ENV{PG_BINDIR}/psql -X -q -U postgres -v ON_ERROR_STOP=1 -d restored >/dev/null"), 0,
+	'a dump with actions and row triggers is restored');
+psql('INSERT INTO watched VALUES (1)', db => 'restored');
+is(psql(q{SELECT a.sql, r.trigger_source, r.status FROM automation.automations a JOIN automation.runs r ON r.automation_id = a.id WHERE a.name = 'watch'}, db => 'restored'),
+	'SELECT 42|event|PENDING', 'and the triggers there start runs');
+
 is(psql(q{SELECT count(*) FROM automation.run WHERE status IN ('PENDING', 'RUNNING')}), '0', 'nothing is left behind');
 unlike(server_log(), qr/PANIC|TRAP|terminated by signal 11/, 'and the server is well');
 done_testing();
