@@ -10,6 +10,7 @@
  */
 #include <string.h>
 
+#include "automation/match.h"
 #include "core/service/internal.h"
 #include "core/service/webhook_form.h"
 
@@ -150,6 +151,30 @@ association_fault(const char *key, const char *expression)
 	return NULL;
 }
 
+/* The first that is no expression; what an expression comes to is seen with an event. */
+static void
+associations_syntax(aut__problems *problems, const aut__loc *here, const json_t *associations)
+{
+	const char *key;
+	json_t *value;
+
+	json_object_foreach((json_t *) (uintptr_t) associations, key, value)
+	{
+		aut_error why = AUT_ERROR_INIT;
+		const char *text = json_string_value(value);
+
+		if (aut_filter_check(text, strlen(text), &why) == AUT_OK)
+			continue;
+		if (why.code == AUT_EINVAL)
+			aut__problem_value(problems, here, associations,
+							   "observability association \"%s\" is not a JMESPath expression: %s",
+							   key, why.message);
+		else
+			aut__problems_fail(problems, &why);
+		return;
+	}
+}
+
 static void
 associations_rules(aut__problems *problems, const json_t *associations)
 {
@@ -176,12 +201,10 @@ associations_rules(aut__problems *problems, const json_t *associations)
 		return;
 	if (json_object_size(associations) > ASSOCIATIONS_MAX)
 		fault = "observability_associations supports at most 20 entries";
-	/* Their values are JMESPath, which this version does not evaluate. */
-	aut__problem_value(problems, &here, associations, "%s",
-					   fault != NULL
-						   ? fault
-						   : "observability_associations: filter expressions (JMESPath) are not "
-							 "supported in this version");
+	if (fault != NULL)
+		aut__problem_value(problems, &here, associations, "%s", fault);
+	else
+		associations_syntax(problems, &here, associations);
 }
 
 static void

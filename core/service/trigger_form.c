@@ -7,11 +7,12 @@
  * is only ever started by hand; `on` is empty) and `sql` (a row trigger starts it; only the SQL door
  * makes these).
  *
- * Filters and the other expressions are JMESPath, which this version does not evaluate: a trigger that
- * needs one is refused rather than stored and silently not obeyed.
+ * Filters and the other expressions are JMESPath (core/match).  Only their syntax is checked here: what
+ * an unknown function or a wrong argument comes to depends on the event.
  */
 #include <string.h>
 
+#include "automation/match.h"
 #include "core/service/internal.h"
 
 void
@@ -161,16 +162,17 @@ expression_check(aut__problems *problems, const aut__loc *at, const json_t *obje
 				 const char *name, const char **out)
 {
 	aut__loc here = {at, name, 0};
+	aut_error why = AUT_ERROR_INIT;
 	aut__got got =
 		aut__read_text(problems, at, object, &(aut__rule){.name = name, .nullable = true}, out);
 
-	if (got == AUT__VALUE && (*out)[0] != '\0')
-	{
+	if (got != AUT__VALUE || (*out)[0] == '\0' ||
+		aut_filter_check(*out, strlen(*out), &why) == AUT_OK)
+		return got != AUT__BAD;
+	if (is_verdict(problems, &why))
 		aut__problem_value(problems, &here, json_object_get(object, name),
-						   "filter expressions (JMESPath) are not supported in this version");
-		return false;
-	}
-	return got != AUT__BAD;
+						   "%s is not a JMESPath expression: %s", name, why.message);
+	return false;
 }
 
 static bool

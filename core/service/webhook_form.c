@@ -12,6 +12,7 @@
 #include <string.h>
 
 #include "automation/event.h"
+#include "automation/match.h"
 #include "core/service/webhook_form.h"
 
 #define NAME_MAX_CHARS   255
@@ -92,15 +93,31 @@ scheme_rules(aut__problems *problems, const json_t *body, const char *text)
 						   text);
 }
 
+static void
+expr_rules(aut__problems *problems, const json_t *body, const char *text)
+{
+	aut__loc here = {&AUT__BODY, "event_key_expr", 0};
+	aut_error why = AUT_ERROR_INIT;
+
+	if (text[0] == '\0' || aut_filter_check(text, strlen(text), &why) == AUT_OK)
+		return;
+	if (why.code == AUT_EINVAL)
+		aut__problem_value(problems, &here, json_object_get(body, "event_key_expr"),
+						   "event_key_expr is not a JMESPath expression: %s", why.message);
+	else
+		aut__problems_fail(problems, &why);
+}
+
 /* The members both bodies have, behind name (and source). */
 static void
 read_rest(aut__problems *problems, const json_t *body, bool update, aut__webhook_form *form)
 {
-	(void) note(
-		form, AUT__W_EXPR,
-		aut__read_text(problems, &AUT__BODY, body,
-					   &(aut__rule){.name = "event_key_expr", .nullable = update, .max = EXPR_MAX},
-					   &form->event_key_expr));
+	if (note(form, AUT__W_EXPR,
+			 aut__read_text(
+				 problems, &AUT__BODY, body,
+				 &(aut__rule){.name = "event_key_expr", .nullable = update, .max = EXPR_MAX},
+				 &form->event_key_expr)))
+		expr_rules(problems, body, form->event_key_expr);
 	if (note(form, AUT__W_HEADER,
 			 aut__read_text(problems, &AUT__BODY, body,
 							&(aut__rule){.name = "signature_header",

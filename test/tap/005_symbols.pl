@@ -35,7 +35,7 @@ my $wanted = symbols('--undefined-only', $module);
 for my $line (`ldd '$module'`)
 {
 	# the system's own libraries are the server's, too
-	next unless $line =~ m{=> (\S*/(lib(?:jansson|uv|curl|microhttpd|archive)\.so\S*))};
+	next unless $line =~ m{=> (\S*/(lib(?:jansson|uv|curl|microhttpd|archive|pcre2-8|unistring)\.so\S*))};
 	my ($path, $name) = ($1, $2);
 	my $of_library = symbols('--defined-only', $path);
 	my @clash = grep { $wanted->{$_} && $of_server->{$_} } sort keys %$of_library;
