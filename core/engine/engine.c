@@ -147,8 +147,22 @@ aut_engine_new(const aut_engine_options *options, aut_engine **out, aut_error *e
 void
 aut_engine_stop(aut_engine *engine)
 {
+	if (!engine->stopping)
+		engine->stop_mono_us = aut__engine_mono(engine);
 	engine->stopping = true;
 	aut_loop_wake(engine->options.loop);
+}
+
+/* While stopping: a start on its way, whose answer should be recorded; files of a run that has ended,
+ * which would lie on the agent until the next start. */
+static bool
+is_worth_waiting_for(const aut_engine *engine, const aut_job *job)
+{
+	if (job->parked)
+		return false;
+	if (job->step == AUT_STEP_STARTING || job->step == AUT_STEP_CLEANING)
+		return job->heap_index == 0;
+	return aut__job_may_end(engine, job);
 }
 
 bool
@@ -158,8 +172,8 @@ aut_engine_quiet(const aut_engine *engine)
 		return false;
 	for (size_t i = 0; i < AUT_JOB_BUCKETS; i++)
 		for (const aut_job *job = engine->buckets[i]; job != NULL; job = job->bucket_next)
-			if (job->step == AUT_STEP_STARTING && job->heap_index == 0)
-				return false; /* a start is on its way: its answer should be recorded */
+			if (is_worth_waiting_for(engine, job))
+				return false;
 	return true;
 }
 

@@ -29,6 +29,7 @@
 	4 /* three repeats, 0.5, 2 and 5 s apart: an agent may restart meanwhile */
 #define AUT_CLEAN_TRIES_MAX 5
 #define AUT_OVER_GRACE_MS   10000 /* for a program to end after it reported its end itself */
+#define AUT_STOP_OVER_MS    3000  /* while stopping: for runs that have ended, to be cleaned up */
 #define AUT_CLEANUP_AGAIN_US                                                                       \
 	(60 * AUT_US_PER_S) /* a clean-up under way is not picked again before */
 #define AUT_NOTE_EVERY_MS 30000
@@ -80,7 +81,8 @@ struct aut_job
 	bool local;           /* executed by the host (aut_local_runner) */
 	int64_t halt_mono_us; /* since when it is asked to end; 0: it is not */
 
-	bool over; /* the run ended elsewhere */
+	bool parked; /* the engine stops, and what comes next is left to the next start */
+	bool over;   /* the run ended elsewhere */
 	bool over_cancelled;
 	int64_t over_mono_us;
 
@@ -127,7 +129,8 @@ struct aut_engine
 	aut_engine_options options;
 	aut_engine_stats stats;
 	bool stopping;
-	uint64_t generation; /* counts replaced backends */
+	int64_t stop_mono_us; /* since when */
+	uint64_t generation;  /* counts replaced backends */
 
 	aut_alarm *alarm; /* wall clock: next fire */
 	aut_timer *timer; /* everything else */
@@ -217,6 +220,9 @@ aut_status aut__job_new(aut_engine *engine, aut_run_task *take_task, aut_job **o
 void aut__job_free(aut_job *job);
 /* Record an event; it is fed to the machine in the engine's step. */
 void aut__job_event(aut_job *job, aut_event event, const aut_error *error);
+/* Its end is in the database, by somebody else's word, and the engine stops: there is still time to see
+ * its program end and to clean up. */
+bool aut__job_may_end(const aut_engine *engine, const aut_job *job);
 void aut__jobs_local_wake(aut_engine *engine);
 void aut__jobs_run(aut_engine *engine); /* feed what is queued, wake what is due */
 /* Feed DUE (or what expired) at that time. */

@@ -206,6 +206,24 @@ is_preparing(aut_step step)
 		   step == AUT_STEP_FETCHING || step == AUT_STEP_UPLOADING || step == AUT_STEP_ENVING;
 }
 
+bool
+aut__job_may_end(const aut_engine *engine, const aut_job *job)
+{
+	return job->over && !job->local &&
+		   aut__engine_mono(engine) - engine->stop_mono_us < AUT_STOP_OVER_MS * AUT_US_PER_MS;
+}
+
+/* While the engine stops only what must reach the database goes on, and the end of runs that have ended;
+ * the rest is adopted at the next start. */
+static bool
+goes_on(const aut_job *job, aut_action action)
+{
+	return action == AUT_ACTION_RECORD || action == AUT_ACTION_STORE ||
+		   action == AUT_ACTION_FINISH || action == AUT_ACTION_CLEAN ||
+		   action == AUT_ACTION_RELEASE || action == AUT_ACTION_DROP ||
+		   aut__job_may_end(job->engine, job);
+}
+
 static void
 feed(aut_job *job, aut_event event)
 {
@@ -232,11 +250,11 @@ feed(aut_job *job, aut_event event)
 				aut_event_name(event), aut_step_name(job->step));
 		return;
 	}
-	/* While the engine stops only what must reach the database goes on; the rest is adopted at the next
-	 * start. */
-	if (job->engine->stopping && to.action != AUT_ACTION_RECORD && to.action != AUT_ACTION_STORE &&
-		to.action != AUT_ACTION_FINISH && to.action != AUT_ACTION_RELEASE)
+	if (job->engine->stopping && !goes_on(job, to.action))
+	{
+		job->parked = true;
 		return;
+	}
 	heap_remove(job->engine, job);
 	if (to.action != AUT_ACTION_PAUSE && event != AUT_EVENT_DUE)
 		job->tries = 0;
