@@ -40,6 +40,7 @@ typedef struct guc_cell
 {
 	char *text;
 	int number;
+	double decimal; /* kind D: as people write it, not in thousandths */
 	bool flag;
 	bool defined;
 } guc_cell;
@@ -57,11 +58,15 @@ static struct key_file
 	 "File with the key of the agent server (mode 0600).", NULL},
 	{"automation.local_api_key_file", "local_api_key",
 	 "File with the key that authenticates HTTP clients (mode 0600).", NULL},
+	{"automation.service_key_file", "service_key",
+	 "File with the service key of the cloud (mode 0600).", NULL},
+	{"automation.cloud_api_key_file", "cloud_api_key",
+	 "File with a user's key of the cloud (mode 0600).", NULL},
 };
 
 /* Entries of the table that mean nothing here: the server listens by automation.listen, logs by its
- * own settings, is its own database; the cloud backend is not part of the extension yet. */
-static const char *const not_here[] = {"host", "server_port", "db_url", "log_level", "service_key"};
+ * own settings and is its own database. */
+static const char *const not_here[] = {"host", "server_port", "db_url", "log_level"};
 
 static bool
 applies(const aut_setting_info *info)
@@ -89,6 +94,14 @@ changed_number(int value, void *extra)
 }
 
 static void
+changed_decimal(double value, void *extra)
+{
+	(void) value;
+	(void) extra;
+	aut__settings_generation++;
+}
+
+static void
 changed_flag(bool value, void *extra)
 {
 	(void) value;
@@ -101,6 +114,42 @@ static int
 guc_int(int64_t value)
 {
 	return value > INT_MAX ? INT_MAX : value < INT_MIN ? INT_MIN : (int) value;
+}
+
+/* Settings of one word: a hook is not told which parameter it judges, so each has its own. */
+static bool
+check_word(const char *member, const char *text)
+{
+	aut_error err = AUT_ERROR_INIT;
+
+	if (text != NULL && aut_setting_check(aut_setting_find(member), text, &err) == AUT_OK)
+		return true;
+	GUC_check_errdetail("%s", err.message);
+	return false;
+}
+
+static bool
+check_backend(char **newval, void **extra, GucSource source)
+{
+	(void) extra;
+	(void) source;
+	return check_word("backend", *newval);
+}
+
+static bool
+check_private_urls(char **newval, void **extra, GucSource source)
+{
+	(void) extra;
+	(void) source;
+	return check_word("allow_private_urls", *newval);
+}
+
+static GucStringCheckHook
+text_check(const aut_setting_info *info)
+{
+	if (strcmp(info->member, "backend") == 0)
+		return check_backend;
+	return strcmp(info->member, "allow_private_urls") == 0 ? check_private_urls : NULL;
 }
 
 static void
@@ -118,13 +167,19 @@ define_setting(const aut_setting_info *info, guc_cell *cell)
 									guc_int(info->maximum), PGC_SUSET, 0, NULL, changed_number,
 									NULL);
 			break;
+		case 'D':
+			DefineCustomRealVariable(name, info->help, NULL, &cell->decimal,
+									 (double) info->default_number / 1000,
+									 (double) info->minimum / 1000, (double) info->maximum / 1000,
+									 PGC_SUSET, 0, NULL, changed_decimal, NULL);
+			break;
 		case 'B':
 			DefineCustomBoolVariable(name, info->help, NULL, &cell->flag, info->default_number != 0,
 									 PGC_SUSET, 0, NULL, changed_flag, NULL);
 			break;
 		default:
 			DefineCustomStringVariable(name, info->help, NULL, &cell->text, info->default_text,
-									   PGC_SUSET, info->kind == 'K' ? secret : 0, NULL,
+									   PGC_SUSET, info->kind == 'K' ? secret : 0, text_check(info),
 									   changed_text, NULL);
 			break;
 	}
@@ -271,6 +326,47 @@ load_key_files(aut_settings *settings, aut_error *err)
 	return status;
 }
 
+/* Is a secret given, by value or by file?  For those who may know that much. */
+static bool
+secret_is_set(const char *member)
+{
+	bool set = false;
+
+	for (size_t i = 0; i < aut_setting_count(); i++)
+		if (strcmp(aut_setting_at(i)->member, member) == 0)
+			set = cells[i].text != NULL && cells[i].text[0] != '\0';
+	for (size_t i = 0; i < lengthof(key_files); i++)
+		if (strcmp(key_files[i].member, member) == 0)
+			set = set || (key_files[i].path != NULL && key_files[i].path[0] != '\0');
+	return set;
+}
+
+aut_backend_choice
+aut__backend_choice(const aut_settings *settings)
+{
+	static char told[] = "set";
+	aut_settings view = *settings; /* settings read without secrets have none to judge by */
+
+	if (secret_is_set("service_key"))
+		view.service_key = told;
+	if (secret_is_set("cloud_api_key"))
+		view.cloud_api_key = told;
+	return aut_settings_backend(&view);
+}
+
+const char *
+aut__secret_by_value(void)
+{
+	for (size_t i = 0; i < aut_setting_count(); i++)
+	{
+		const aut_setting_info *info = aut_setting_at(i);
+
+		if (info->kind == 'K' && cells[i].text != NULL && cells[i].text[0] != '\0')
+			return info->member;
+	}
+	return NULL;
+}
+
 aut_status
 aut__settings_load(aut_settings *out, bool with_secrets, aut_error *err)
 {
@@ -282,13 +378,15 @@ aut__settings_load(aut_settings *out, bool with_secrets, aut_error *err)
 	for (size_t i = 0; i < aut_setting_count() && status == AUT_OK; i++)
 	{
 		const aut_setting_info *info = aut_setting_at(i);
-		char number[32];
+		char number[40];
 		const char *text = number;
 
 		if (!cells[i].defined || (info->kind == 'K' && !with_secrets))
 			continue;
 		if (info->kind == 'I')
 			snprintf(number, sizeof(number), "%d", cells[i].number);
+		else if (info->kind == 'D')
+			snprintf(number, sizeof(number), "%.3f", cells[i].decimal);
 		else if (info->kind == 'B')
 			text = cells[i].flag ? "1" : "0";
 		else

@@ -120,10 +120,12 @@ differs(const char *a, const char *b)
 static aut_status
 backend_open(aut__host *host, const aut_settings *settings, aut_backend **out, aut_error *err)
 {
-	return aut_backend_agent_server_new(host->loop, text_or_empty(settings->agent_server_url),
-										text_or_empty(settings->agent_server_api_key),
-										text_or_empty(settings->sandbox_agent_server_url),
-										settings->workspace_base, out, err);
+	bool there = aut_settings_backend(settings) == AUT_BACKEND_AGENT_SERVER;
+
+	return aut_backend_agent_server_new(
+		host->loop, there ? text_or_empty(settings->agent_server_url) : "",
+		text_or_empty(settings->agent_server_api_key),
+		text_or_empty(settings->sandbox_agent_server_url), settings->workspace_base, out, err);
 }
 
 /* Base of the callback URLs: what people configured, else the listener itself, else none (then ends are
@@ -159,7 +161,8 @@ host_reload(aut__host *host, aut_error *err)
 
 	if (status != AUT_OK)
 		return status;
-	if (differs(fresh.agent_server_url, old.agent_server_url) ||
+	if (aut_settings_backend(&fresh) != aut_settings_backend(&old) ||
+		differs(fresh.agent_server_url, old.agent_server_url) ||
 		differs(fresh.agent_server_api_key, old.agent_server_api_key) ||
 		differs(fresh.sandbox_agent_server_url, old.sandbox_agent_server_url) ||
 		differs(fresh.workspace_base, old.workspace_base))

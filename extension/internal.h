@@ -54,6 +54,10 @@ extern uint64 aut__settings_generation;
 /* Fill settings (initialised here) from the GUCs; with_secrets reads the key files, too.  On failure
  * *out is empty and the error names the setting. */
 aut_status aut__settings_load(aut_settings *out, bool with_secrets, aut_error *err);
+/* Where scripts run; also right for settings that were read without secrets. */
+aut_backend_choice aut__backend_choice(const aut_settings *settings);
+/* A secret that is given by value (which is for compatibility only), or NULL. */
+const char *aut__secret_by_value(void);
 /* Split automation.listen.  address is NUL-terminated; EINVAL says what is wrong. */
 aut_status aut__listen_parse(const char *text, char *address, size_t size, uint16_t *out_port,
 							 aut_error *err);

@@ -210,7 +210,9 @@ keep_action(const pg_uuid_t *automation, const char *sql)
 static void
 warn_without_backend(const aut_settings *settings)
 {
-	if (settings->agent_server_url == NULL || settings->agent_server_url[0] == '\0')
+	aut_backend_choice backend = aut__backend_choice(settings);
+
+	if (backend == AUT_BACKEND_NONE || backend == AUT_BACKEND_EMBEDDED)
 		ereport(WARNING, (errmsg("no agent server is set: runs will wait"),
 						  errhint("Set automation.agent_server_url.")));
 }

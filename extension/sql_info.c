@@ -51,10 +51,17 @@ automation_may_see(PG_FUNCTION_ARGS)
 Datum
 automation_waits_for_backend(PG_FUNCTION_ARGS)
 {
-	const char *url = GetConfigOption("automation.agent_server_url", true, false);
+	aut_settings settings;
+	aut_error err = AUT_ERROR_INIT;
+	aut_backend_choice backend = AUT_BACKEND_NONE;
 
 	(void) fcinfo;
-	PG_RETURN_BOOL(url == NULL || url[0] == '\0');
+	if (aut__settings_load(&settings, false, &err) == AUT_OK)
+	{
+		backend = aut__backend_choice(&settings);
+		aut_settings_done(&settings);
+	}
+	PG_RETURN_BOOL(backend == AUT_BACKEND_NONE || backend == AUT_BACKEND_EMBEDDED);
 }
 
 /* ---- next fires ------------------------------------------------------------------------------- */
@@ -211,29 +218,37 @@ report_settings(ReturnSetInfo *result)
 {
 	aut_settings settings;
 	aut_error err = AUT_ERROR_INIT;
-	bool by_value;
-	const char *url;
+	aut_backend_choice backend;
+	const char *by_value = NULL;
+	char *url, *cloud;
 
 	if (aut__settings_load(&settings, false, &err) != AUT_OK)
 	{
 		report(result, "settings", false, err.message);
 		return;
 	}
-	url = settings.agent_server_url != NULL ? pstrdup(settings.agent_server_url) : "";
+	backend = aut__backend_choice(&settings);
+	url = pstrdup(settings.agent_server_url);
+	cloud = aut_settings_cloud_url(&settings, "");
 	aut_settings_done(&settings);
-	report(result, "agent server", url[0] != '\0',
-		   url[0] != '\0' ? url : "none: runs wait PENDING; set automation.agent_server_url");
+	if (backend == AUT_BACKEND_CLOUD)
+		report(result, "agent server", cloud != NULL,
+			   psprintf("a sandbox for each run, from %s", cloud != NULL ? cloud : "?"));
+	else
+		report(result, "agent server", backend == AUT_BACKEND_AGENT_SERVER && url[0] != '\0',
+			   backend == AUT_BACKEND_AGENT_SERVER && url[0] != '\0'
+				   ? url
+				   : "none: runs wait PENDING; set automation.agent_server_url");
+	aut_free(cloud);
 	report(result, "listener", true,
 		   aut__listen != NULL && aut__listen[0] != '\0' ? aut__listen
 														 : "none: automation.listen is not set");
-	/* GetConfigOption would refuse to show these to others than superusers. */
-	by_value = superuser() &&
-			   (GetConfigOption("automation.agent_server_api_key", false, false)[0] != '\0' ||
-				GetConfigOption("automation.local_api_key", false, false)[0] != '\0');
-	report(result, "secrets", !by_value,
-		   by_value ? "a key is set by value; use automation.agent_server_api_key_file and "
-					  "automation.local_api_key_file"
-					: "no key is set by value");
+	/* Others than superusers need not know how. */
+	if (superuser())
+		by_value = aut__secret_by_value();
+	report(result, "secrets", by_value == NULL,
+		   by_value != NULL ? psprintf("a key is set by value; use automation.%s_file", by_value)
+							: "no key is set by value");
 }
 
 static void

@@ -80,6 +80,14 @@ origin_of(const config_args *args, const aut_setting_info *info, aut_buf *out_na
 	return "default";
 }
 
+/* A whole number where it is one, so that it reads as people write it. */
+static json_t *
+decimal(int64_t thousandths)
+{
+	return thousandths % 1000 == 0 ? json_integer(thousandths / 1000)
+								   : json_real((double) thousandths / 1000);
+}
+
 static json_t *
 value_of(const aut_settings *settings, const aut_setting_info *info)
 {
@@ -87,6 +95,8 @@ value_of(const aut_settings *settings, const aut_setting_info *info)
 
 	if (info->kind == 'I')
 		return json_integer(*(const int64_t *) (const void *) member);
+	if (info->kind == 'D')
+		return decimal(*(const int64_t *) (const void *) member);
 	if (info->kind == 'B')
 		return json_boolean(*(const int64_t *) (const void *) member != 0);
 	if (info->kind == 'K')
@@ -99,6 +109,8 @@ default_of(const aut_setting_info *info)
 {
 	if (info->kind == 'I')
 		return json_integer(info->default_number);
+	if (info->kind == 'D')
+		return decimal(info->default_number);
 	return info->kind == 'B' ? json_boolean(info->default_number != 0)
 							 : json_string(info->default_text);
 }

@@ -387,7 +387,8 @@ embedded_url(const doctor *d)
 static void
 check_agent(doctor *d)
 {
-	const char *configured = d->config.settings.agent_server_url;
+	bool there = d->config.backend == AUT_BACKEND_AGENT_SERVER;
+	const char *configured = there ? d->config.settings.agent_server_url : "";
 	char *own = configured[0] == '\0' ? embedded_url(d) : NULL;
 	const char *url = configured[0] != '\0' ? configured : own;
 	const char *why = NULL;

@@ -222,6 +222,7 @@ put_roff_settings(FILE *out)
 	for (size_t i = 0; i < aut_setting_count(); i++)
 	{
 		const aut_setting_info *info = aut_setting_at(i);
+		char decimal[AUT_SETTING_DECIMAL_MAX];
 
 		(void) fputs(".TP\n\\fB", out);
 		put_roff(out, info->name, strlen(info->name));
@@ -229,6 +230,9 @@ put_roff_settings(FILE *out)
 		put_roff(out, info->help, strlen(info->help));
 		if (info->kind == 'I')
 			(void) fprintf(out, " (default %" PRId64 ")", info->default_number);
+		else if (info->kind == 'D')
+			(void) fprintf(out, " (default %s)",
+						   aut_setting_decimal(info->default_number, decimal));
 		else if (info->kind == 'S' && info->default_text[0] != '\0')
 		{
 			(void) fputs(" (default ", out);

@@ -163,7 +163,8 @@ static aut_status
 backend_configured(serve_agent *agent, aut_backend **out, aut_error *err)
 {
 	const aut_settings *settings = &agent->config->settings;
-	const char *url = agent->config->no_agent ? "" : settings->agent_server_url;
+	bool there = agent->config->backend == AUT_BACKEND_AGENT_SERVER;
+	const char *url = there ? settings->agent_server_url : "";
 	const char *base = settings->workspace_base;
 	const char *home = getenv("HOME");
 

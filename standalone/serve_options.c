@@ -110,7 +110,7 @@ read_flags(serve_config *config, int argc, char **argv, aut_error *err)
 
 		if (strcmp(argv[i], "--no-agent") == 0)
 		{
-			config->no_agent = true;
+			status = set(config, "backend", "none", err);
 			continue;
 		}
 		if (len < 3 || len >= sizeof name || strncmp(argv[i], "--", 2) != 0)
@@ -243,12 +243,11 @@ decide(serve_config *config, aut_error *err)
 	aut_status status;
 
 	config->own_key = config->settings.local_api_key[0] == '\0';
-	config->embedded = !config->no_agent && config->settings.agent_server_url[0] == '\0';
-	if (config->embedded && config->settings.service_key[0] != '\0')
-		aut_log(AUT_LOG_WARNING,
-				"AUTOMATION_SERVICE_KEY is set, but this version runs nothing in the "
-				"cloud: runs go to the embedded agent");
-	status = decide_log_level(config, err);
+	config->backend = aut_settings_backend(&config->settings);
+	config->embedded = config->backend == AUT_BACKEND_EMBEDDED;
+	status = aut_settings_check(&config->settings, err);
+	if (status == AUT_OK)
+		status = decide_log_level(config, err);
 	if (status == AUT_OK)
 		status = decide_address(config, err);
 	if (status == AUT_OK)

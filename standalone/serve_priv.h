@@ -37,8 +37,8 @@ typedef struct serve_config
 	char *data; /* state folder, absolute */
 	char *db_path;
 	bool own_key; /* no AUTOMATION_LOCAL_API_KEY: the generated one counts */
-	bool no_agent;
-	bool embedded; /* no agent server configured: ours */
+	aut_backend_choice backend;
+	bool embedded; /* it is the embedded agent */
 } serve_config;
 
 /* EINVAL: called wrongly (exit 2); anything else: exit 1. */

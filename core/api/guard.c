@@ -147,11 +147,16 @@ origins_init(aut_api *api, aut_error *err)
 		return aut_fail(err, AUT_ENOMEM, "out of memory");
 	if (text[0] == '\0')
 	{
-		text = api->settings->openhands_api_base_url;
-		if (!url_host(text, &host, &len, &port))
-			return AUT_OK;
-		api->origins[0] = aut_strndup(text, (size_t) (host - text) + len);
-		return api->origins[0] != NULL ? AUT_OK : aut_fail(err, AUT_ENOMEM, "out of memory");
+		char *cloud = aut_settings_cloud_url(api->settings, "");
+
+		if (cloud == NULL)
+			return aut_fail(err, AUT_ENOMEM, "out of memory");
+		if (url_host(cloud, &host, &len, &port))
+			cloud[(size_t) (host - cloud) + len] = '\0';
+		else
+			cloud[0] = '\0'; /* an origin nobody has */
+		api->origins[0] = cloud;
+		return AUT_OK;
 	}
 	for (from = text; *from != '\0';)
 	{

@@ -269,22 +269,25 @@ consecutive_rule(aut_db *db, const aut_settings *settings, const aut_uuid *autom
 {
 	static const char source[] = "consecutive_failures";
 	int64_t threshold = settings->consecutive_failure_disable_threshold;
-	int64_t hours = settings->consecutive_failure_disable_window_hours;
+	int64_t window = settings->consecutive_failure_disable_window_hours; /* thousandths of hours */
+	char hours[AUT_SETTING_DECIMAL_MAX];
 	char id[AUT_UUID_TEXT_MAX];
 	char reason[200];
 
 	if (threshold <= 0 || found->streak < (size_t) threshold ||
 		(found->last_success != AUT_TIME_NONE &&
-		 found->last_success >= now_us - hours * 3600 * AUT_US_PER_S))
+		 found->last_success >= now_us - window * 3600 * (AUT_US_PER_S / 1000)))
 		return AUT_OK;
 	(void) snprintf(reason, sizeof reason,
-					"The last %lld runs failed and none succeeded within %lld hours",
-					(long long) threshold, (long long) hours);
+					"The last %lld runs failed and none succeeded within %s hours",
+					(long long) threshold, aut_setting_decimal(window, hours));
 	return switch_off(db, automation_id, run_id, reason,
-					  json_pack("{s:s, s:s, s:s, s:s, s:I, s:I, s:I}", "reason", reason, "source",
+					  json_pack("{s:s, s:s, s:s, s:s, s:I, s:I, s:o}", "reason", reason, "source",
 								source, "run_id", aut_uuid_format(run_id, id), "rule",
 								"consecutive", "threshold", (json_int_t) threshold, "failure_count",
-								(json_int_t) threshold, "window_hours", (json_int_t) hours),
+								(json_int_t) threshold, "window_hours",
+								window % 1000 == 0 ? json_integer(window / 1000)
+												   : json_real((double) window / 1000)),
 					  source, now_us, err);
 }
 

@@ -9,8 +9,8 @@
  * over another spelling.  An empty value means "not set", so that a compose file which passes
  * variables through does not have to leave any out.  An invalid value is an error: the host does not
  * start with half of what was asked for.  Unknown AUTOMATION_ variables are reported, because a typing
- * mistake there is otherwise found weeks later - except those the reference knows and those that are
- * told to runs, which may well be around.
+ * mistake there is otherwise found weeks later; those of the reference that mean nothing here are
+ * reported with the reason.  Those that are told to runs may well be around and are passed over.
  */
 #include <stddef.h>
 #include <stdio.h>
@@ -26,10 +26,12 @@
 #define INFO_DEFAULTS_K(def) .default_text = (def)
 #define INFO_DEFAULTS_I(def) .default_number = (def)
 #define INFO_DEFAULTS_B(def) .default_number = (def)
+#define INFO_DEFAULTS_D(def) .default_number = (def)
 #define INFO_KIND_S          'S'
 #define INFO_KIND_K          'K'
 #define INFO_KIND_I          'I'
 #define INFO_KIND_B          'B'
+#define INFO_KIND_D          'D'
 
 static const aut_setting_info SETTINGS[] = {
 #define INFO(member_, kind_, name_, def, lo, hi, help_)                                            \
@@ -46,31 +48,71 @@ static const aut_setting_info SETTINGS[] = {
 };
 #define SETTING_COUNT (sizeof SETTINGS / sizeof SETTINGS[0])
 
-/* Variables of the reference that have no meaning here (yet), and those a run is told: no warning. */
+/* Settings that are one word of a few. */
+static const struct
+{
+	const char *member;
+	const char *words[6];
+} CHOICES[] = {
+	{"backend", {"auto", "agent-server", "cloud", "embedded", "none", NULL}},
+	{"allow_private_urls", {"auto", "true", "false", NULL}},
+};
+
+/* Variables of the reference without effect here, with the reason that people are told. */
+#define WHY_DATABASE   "the daemon keeps one SQLite file, the extension is in its database"
+#define WHY_IMMEDIATE  "nothing is polled: what comes due is done at once"
+#define WHY_UNUSED     "it has none in the service it comes from either"
+#define WHY_MIGRATIONS "tables are made at the first start"
+#define WHY_LATER      "this is not built yet"
+static const aut_setting_ignored IGNORED[] = {
+	{PREFIX "DB_HOST", WHY_DATABASE},
+	{PREFIX "DB_PORT", WHY_DATABASE},
+	{PREFIX "DB_NAME", WHY_DATABASE},
+	{PREFIX "DB_USER", WHY_DATABASE},
+	{PREFIX "DB_PASS", WHY_DATABASE},
+	{PREFIX "DB_SSL_MODE", WHY_DATABASE},
+	{PREFIX "DB_POOL_SIZE", WHY_DATABASE},
+	{PREFIX "DB_MAX_OVERFLOW", WHY_DATABASE},
+	{PREFIX "DB_POOL_RECYCLE", WHY_DATABASE},
+	{PREFIX "DB_POOL_TIMEOUT", WHY_DATABASE},
+	{PREFIX "GCP_DB_INSTANCE", WHY_DATABASE},
+	{PREFIX "GCP_PROJECT", WHY_DATABASE},
+	{PREFIX "GCP_REGION", WHY_DATABASE},
+	{PREFIX "RUN_MIGRATIONS_ON_STARTUP", WHY_MIGRATIONS},
+	{PREFIX "CREATE_DATABASE_IF_MISSING", WHY_MIGRATIONS},
+	{PREFIX "SCHEDULER_INTERVAL_SECONDS", WHY_IMMEDIATE},
+	{PREFIX "SCHEDULER_BATCH_SIZE", WHY_UNUSED},
+	{PREFIX "DISPATCHER_INTERVAL_SECONDS", WHY_IMMEDIATE},
+	{PREFIX "WATCHDOG_INTERVAL_SECONDS", WHY_IMMEDIATE},
+	{PREFIX "API_DEFAULT_PAGE_SIZE", WHY_UNUSED},
+	{PREFIX "API_MAX_PAGE_SIZE", WHY_UNUSED},
+	{PREFIX "WEBHOOK_SECRET", WHY_LATER},
+	{PREFIX "INTEGRATION_EVENT_RETENTION_DAYS", WHY_LATER},
+	{PREFIX "POSTHOG_API_KEY", "nothing is sent about how this is used"},
+	{PREFIX "POSTHOG_HOST", "nothing is sent about how this is used"},
+	{PREFIX "KV_SECRET", WHY_LATER},
+	{PREFIX "KV_LOCK_TIMEOUT_MS", WHY_LATER},
+	{PREFIX "KV_MAX_VALUE_SIZE", WHY_LATER},
+	{PREFIX "GIT_SYNC_ENABLED", WHY_LATER},
+	{PREFIX "GIT_SYNC_REPO_URL", WHY_LATER},
+	{PREFIX "GIT_SYNC_TOKEN", WHY_LATER},
+	{PREFIX "GIT_SYNC_ENCRYPTION_KEY", WHY_LATER},
+	{PREFIX "GIT_SYNC_BRANCH", WHY_LATER},
+	{PREFIX "GIT_SYNC_PATH", WHY_LATER},
+	{PREFIX "GIT_SYNC_AUTHOR_NAME", WHY_LATER},
+	{PREFIX "GIT_SYNC_AUTHOR_EMAIL", WHY_LATER},
+	{PREFIX "GIT_SYNC_LOCAL_WORKDIR", WHY_LATER},
+	{PREFIX "GIT_SYNC_GIT_TIMEOUT_SECONDS", WHY_LATER},
+	{PREFIX "GIT_SYNC_SECRET", WHY_LATER},
+	{PREFIX "GIT_SYNC_AUTH_FAILURE_BACKOFF_THRESHOLD", WHY_LATER},
+	{PREFIX "GIT_SYNC_FAILURE_BACKOFF_CAP_SECONDS", WHY_LATER},
+	{PREFIX "STREAMS_ENABLED", WHY_LATER},
+	{PREFIX "SLACK_APPS", WHY_LATER},
+};
+#define IGNORED_COUNT (sizeof IGNORED / sizeof IGNORED[0])
+
+/* No settings, but rightly around: no word about them. */
 static const char *const OTHER_NAMES[] = {
-	/* database */
-	"DB_HOST", "DB_PORT", "DB_NAME", "DB_USER", "DB_PASS", "DB_SSL_MODE", "DB_POOL_SIZE",
-	"DB_MAX_OVERFLOW", "DB_POOL_RECYCLE", "DB_POOL_TIMEOUT", "GCP_DB_INSTANCE", "GCP_PROJECT",
-	"GCP_REGION", "RUN_MIGRATIONS_ON_STARTUP", "CREATE_DATABASE_IF_MISSING",
-	/* service */
-	"WEBHOOK_SECRET", "SCHEDULER_INTERVAL_SECONDS", "SCHEDULER_BATCH_SIZE",
-	"DISPATCHER_INTERVAL_SECONDS", "WATCHDOG_INTERVAL_SECONDS", "SANDBOX_CLEANUP_DELAY_SECONDS",
-	"INTEGRATION_EVENT_RETENTION_DAYS", "API_DEFAULT_PAGE_SIZE", "API_MAX_PAGE_SIZE",
-	"POSTHOG_API_KEY", "POSTHOG_HOST",
-	/* HTTP client */
-	"HTTP_TIMEOUT", "HTTP_LONG_TIMEOUT", "AUTH_CACHE_TTL", "AUTH_CACHE_SIZE", "AUTH_MAX_RETRIES",
-	"AUTH_INITIAL_BACKOFF", "AUTH_MAX_BACKOFF",
-	/* sandboxes */
-	"SANDBOX_POLL_INTERVAL", "SANDBOX_PROVISION_MAX_ATTEMPTS", "SANDBOX_PROVISION_RETRY_DELAY",
-	"RATE_LIMIT_MIN_WAIT", "RATE_LIMIT_MAX_WAIT", "RATE_LIMIT_MAX_RETRIES",
-	/* KV */
-	"KV_SECRET", "KV_LOCK_TIMEOUT_MS", "KV_MAX_VALUE_SIZE",
-	/* git sync and streams */
-	"GIT_SYNC_ENABLED", "GIT_SYNC_REPO_URL", "GIT_SYNC_TOKEN", "GIT_SYNC_ENCRYPTION_KEY",
-	"GIT_SYNC_BRANCH", "GIT_SYNC_PATH", "GIT_SYNC_AUTHOR_NAME", "GIT_SYNC_AUTHOR_EMAIL",
-	"GIT_SYNC_LOCAL_WORKDIR", "GIT_SYNC_GIT_TIMEOUT_SECONDS", "GIT_SYNC_SECRET",
-	"GIT_SYNC_AUTH_FAILURE_BACKOFF_THRESHOLD", "GIT_SYNC_FAILURE_BACKOFF_CAP_SECONDS",
-	"STREAMS_ENABLED", "SLACK_APPS",
 	/* where core/schedule reads time zones */
 	"TZDIR",
 	/* the command line's: which daemon it talks to, with which key */
@@ -106,6 +148,12 @@ aut_setting_find(const char *member_or_name)
 			return &SETTINGS[i];
 	}
 	return NULL;
+}
+
+const aut_setting_ignored *
+aut_setting_ignored_at(size_t index)
+{
+	return index < IGNORED_COUNT ? &IGNORED[index] : NULL;
 }
 
 /* ---- values --------------------------------------------------------------------------------- */
@@ -189,12 +237,87 @@ boolean_parse(const char *text, int64_t *out)
 	return false;
 }
 
+/* "12", "0.5", ".25" in thousandths; digits beyond them count for nothing. */
+static bool
+decimal_parse(const char *text, int64_t min, int64_t max, int64_t *out)
+{
+	int64_t value = 0;
+	int decimals = -1; /* -1: no point yet */
+	bool digits = false;
+
+	for (; *text != '\0'; text++)
+	{
+		if (*text == '.' && decimals < 0)
+		{
+			decimals = 0;
+			continue;
+		}
+		if (*text < '0' || *text > '9' || value > INT64_MAX / 10 - 10)
+			return false;
+		digits = true;
+		if (decimals >= 3)
+			continue;
+		value = value * 10 + (*text - '0');
+		if (decimals >= 0)
+			decimals++;
+	}
+	for (; decimals < 3; decimals = decimals < 0 ? 1 : decimals + 1)
+	{
+		if (value > INT64_MAX / 10)
+			return false;
+		value *= 10;
+	}
+	if (!digits || value < min || value > max)
+		return false;
+	*out = value;
+	return true;
+}
+
+const char *
+aut_setting_decimal(int64_t thousandths, char *buf)
+{
+	int64_t whole = thousandths / 1000;
+	int rest = (int) (thousandths % 1000);
+	int digits = rest % 100 == 0 ? 1 : rest % 10 == 0 ? 2 : 3;
+
+	for (int i = digits; i < 3; i++)
+		rest /= 10;
+	if (rest == 0)
+		(void) snprintf(buf, AUT_SETTING_DECIMAL_MAX, "%lld", (long long) whole);
+	else
+		(void) snprintf(buf, AUT_SETTING_DECIMAL_MAX, "%lld.%0*d", (long long) whole, digits, rest);
+	return buf;
+}
+
+static aut_status
+check_choice(const aut_setting_info *info, const char *text, aut_error *err)
+{
+	for (size_t i = 0; i < sizeof CHOICES / sizeof CHOICES[0]; i++)
+	{
+		const char *const *words = CHOICES[i].words;
+		char all[100] = "";
+
+		if (strcmp(CHOICES[i].member, info->member) != 0)
+			continue;
+		for (size_t w = 0; words[w] != NULL; w++)
+		{
+			size_t used = strlen(all);
+
+			if (strcmp(words[w], text) == 0)
+				return AUT_OK;
+			(void) snprintf(all + used, sizeof all - used, "%s%s", w > 0 ? ", " : "", words[w]);
+		}
+		return aut_fail(err, AUT_EINVAL, "%s must be one of %s, not \"%.40s\"", info->name, all,
+						text);
+	}
+	return AUT_OK;
+}
+
 /* Values of secrets stay out of messages; that of others helps to find the mistake. */
 static aut_status
-set_text(aut_settings *settings, const aut_setting_info *info, const char *text, aut_error *err)
+check_text(const aut_setting_info *info, const char *text, aut_error *err)
 {
 	size_t len = strlen(text);
-	char *copy;
 
 	if (len < (size_t) info->minimum || len > (size_t) info->maximum)
 		return aut_fail(err, AUT_EINVAL, "%s must be %lld to %lld bytes long, not %zu", info->name,
@@ -207,34 +330,68 @@ set_text(aut_settings *settings, const aut_setting_info *info, const char *text,
 		if ((unsigned char) text[i] < 0x20 || text[i] == 0x7f)
 			return aut_fail(err, AUT_EINVAL, "%s must not contain control characters", info->name);
 	}
-	copy = aut_strdup(text);
-	if (copy == NULL)
-		return aut_fail(err, AUT_ENOMEM, "out of memory for setting %s", info->name);
-	aut_free(*text_member(settings, info));
-	*text_member(settings, info) = copy;
-	return AUT_OK;
+	return check_choice(info, text, err);
+}
+
+static aut_status
+check_number(const aut_setting_info *info, const char *text, int64_t *out, aut_error *err)
+{
+	char low[AUT_SETTING_DECIMAL_MAX], high[AUT_SETTING_DECIMAL_MAX];
+
+	switch (info->kind)
+	{
+		case 'B':
+			if (boolean_parse(text, out))
+				return AUT_OK;
+			return aut_fail(err, AUT_EINVAL,
+							"%s must be true or false (or 1, 0, yes, no, on, off), not \"%.40s\"",
+							info->name, text);
+		case 'D':
+			if (decimal_parse(text, info->minimum, info->maximum, out))
+				return AUT_OK;
+			return aut_fail(err, AUT_EINVAL, "%s must be a number from %s to %s, not \"%.40s\"",
+							info->name, aut_setting_decimal(info->minimum, low),
+							aut_setting_decimal(info->maximum, high), text);
+		default:
+			if (aut_int_parse(text, info->minimum, info->maximum, out))
+				return AUT_OK;
+			return aut_fail(err, AUT_EINVAL,
+							"%s must be a whole number from %lld to %lld, not \"%.40s\"",
+							info->name, (long long) info->minimum, (long long) info->maximum, text);
+	}
+}
+
+aut_status
+aut_setting_check(const aut_setting_info *info, const char *text, aut_error *err)
+{
+	int64_t number;
+
+	return is_text(info) ? check_text(info, text, err) : check_number(info, text, &number, err);
 }
 
 aut_status
 aut_settings_set(aut_settings *settings, const aut_setting_info *info, const char *text,
 				 aut_error *err)
 {
-	int64_t number;
+	int64_t number = 0;
+	aut_status status;
+	char *copy;
 
-	if (is_text(info))
-		return set_text(settings, info, text, err);
-	if (info->kind == 'B')
+	if (!is_text(info))
 	{
-		if (!boolean_parse(text, &number))
-			return aut_fail(err, AUT_EINVAL,
-							"%s must be true or false (or 1, 0, yes, no, on, off), not \"%.40s\"",
-							info->name, text);
+		status = check_number(info, text, &number, err);
+		if (status == AUT_OK)
+			*number_member(settings, info) = number;
+		return status;
 	}
-	else if (!aut_int_parse(text, info->minimum, info->maximum, &number))
-		return aut_fail(err, AUT_EINVAL,
-						"%s must be a whole number from %lld to %lld, not \"%.40s\"", info->name,
-						(long long) info->minimum, (long long) info->maximum, text);
-	*number_member(settings, info) = number;
+	status = check_text(info, text, err);
+	if (status != AUT_OK)
+		return status;
+	copy = aut_strdup(text);
+	if (copy == NULL)
+		return aut_fail(err, AUT_ENOMEM, "out of memory for setting %s", info->name);
+	aut_free(*text_member(settings, info));
+	*text_member(settings, info) = copy;
 	return AUT_OK;
 }
 
@@ -271,10 +428,23 @@ static void
 warn_unknown(const char *variable, size_t name_len,
 			 void (*warn)(void *payload, const char *message), void *payload)
 {
-	char message[200];
+	char message[300];
 
 	if (warn == NULL || is_other_name(variable + strlen(PREFIX), name_len - strlen(PREFIX)))
 		return;
+	for (size_t i = 0; i < IGNORED_COUNT; i++)
+	{
+		if (strlen(IGNORED[i].name) != name_len ||
+			strncasecmp(IGNORED[i].name, variable, name_len) != 0)
+			continue;
+		if (variable[name_len + 1] != '\0')
+		{
+			(void) snprintf(message, sizeof message, "%s has no effect: %s", IGNORED[i].name,
+							IGNORED[i].why);
+			warn(payload, message);
+		}
+		return;
+	}
 	/* An over-long name is cut rather than left out: the start is what tells. */
 	(void) snprintf(message, sizeof message, "%.*s is not a setting; it has no effect",
 					name_len > 100 ? 100 : (int) name_len, variable);
@@ -324,6 +494,78 @@ base_length(const char *url)
 	while (len > 0 && url[len - 1] == '/')
 		len--;
 	return len;
+}
+
+aut_backend_choice
+aut_settings_backend(const aut_settings *settings)
+{
+	static const aut_backend_choice choices[] = {AUT_BACKEND_NONE, AUT_BACKEND_AGENT_SERVER,
+												 AUT_BACKEND_CLOUD, AUT_BACKEND_EMBEDDED};
+
+	for (size_t i = 0; i < sizeof choices / sizeof choices[0]; i++)
+	{
+		if (strcmp(settings->backend, aut_backend_choice_name(choices[i])) == 0)
+			return choices[i];
+	}
+	if (settings->agent_server_url[0] != '\0')
+		return AUT_BACKEND_AGENT_SERVER;
+	if (settings->service_key[0] != '\0' || settings->cloud_api_key[0] != '\0')
+		return AUT_BACKEND_CLOUD;
+	return AUT_BACKEND_EMBEDDED;
+}
+
+const char *
+aut_backend_choice_name(aut_backend_choice choice)
+{
+	switch (choice)
+	{
+		case AUT_BACKEND_AGENT_SERVER:
+			return "agent-server";
+		case AUT_BACKEND_CLOUD:
+			return "cloud";
+		case AUT_BACKEND_EMBEDDED:
+			return "embedded";
+		case AUT_BACKEND_NONE:
+			break;
+	}
+	return "none";
+}
+
+aut_status
+aut_settings_check(const aut_settings *settings, aut_error *err)
+{
+	aut_backend_choice backend = aut_settings_backend(settings);
+
+	if (backend == AUT_BACKEND_AGENT_SERVER && settings->agent_server_url[0] == '\0')
+		return aut_fail(err, AUT_EINVAL,
+						PREFIX "BACKEND is agent-server, but " PREFIX
+							   "AGENT_SERVER_URL does not say where it is");
+	if (backend == AUT_BACKEND_CLOUD && settings->service_key[0] == '\0' &&
+		settings->cloud_api_key[0] == '\0')
+		return aut_fail(err, AUT_EINVAL,
+						PREFIX "BACKEND is cloud, but neither " PREFIX "SERVICE_KEY nor " PREFIX
+							   "CLOUD_API_KEY is set");
+	if (settings->rate_limit_min_wait > settings->rate_limit_max_wait)
+		return aut_fail(err, AUT_EINVAL,
+						PREFIX "RATE_LIMIT_MIN_WAIT is more than " PREFIX "RATE_LIMIT_MAX_WAIT");
+	return AUT_OK;
+}
+
+char *
+aut_settings_cloud_url(const aut_settings *settings, const char *path)
+{
+	const char *base = settings->openhands_api_base_url;
+
+	if (base[0] == '\0')
+		base = AUT_CLOUD_API_DEFAULT;
+	return aut_printf("%.*s%s", (int) base_length(base), base, path);
+}
+
+bool
+aut_settings_has_upstream(const aut_settings *settings)
+{
+	return aut_settings_backend(settings) == AUT_BACKEND_CLOUD ||
+		   settings->openhands_api_base_url[0] != '\0';
 }
 
 char *

@@ -143,6 +143,136 @@ test_settings__booleans_are_read_in_all_spellings(void **state)
 }
 
 static void
+test_settings__decimals_are_kept_in_thousandths(void **state)
+{
+	static const struct
+	{
+		const char *text;
+		int64_t value;
+	} good[] = {{"10", 10000}, {"0.5", 500}, {".25", 250}, {"7.", 7000}, {"1.0019", 1001}};
+	static const char *const bad[] = {"",      ".",  "1e3", "-1",  "+1",
+									  "1.2.3", " 1", "0",   "inf", "99999999999999999999999"};
+	const aut_setting_info *timeout = aut_setting_find("http_timeout");
+	char text[AUT_SETTING_DECIMAL_MAX];
+	aut_settings settings;
+	aut_error err = AUT_ERROR_INIT;
+
+	(void) state;
+	assert_int_equal(aut_settings_init(&settings, NULL), AUT_OK);
+	for (size_t i = 0; i < sizeof good / sizeof good[0]; i++)
+	{
+		assert_int_equal(aut_settings_set(&settings, timeout, good[i].text, &err), AUT_OK);
+		assert_int_equal(settings.http_timeout, good[i].value);
+	}
+	for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++)
+	{
+		if (aut_settings_set(&settings, timeout, bad[i], &err) != AUT_EINVAL)
+			fail_msg("\"%s\" was taken", bad[i]);
+	}
+	assert_non_null(strstr(err.message, "must be a number from 0.001 to 3600"));
+	assert_string_equal(aut_setting_decimal(10000, text), "10");
+	assert_string_equal(aut_setting_decimal(10500, text), "10.5");
+	assert_string_equal(aut_setting_decimal(1050, text), "1.05");
+	assert_string_equal(aut_setting_decimal(1001, text), "1.001");
+	aut_settings_done(&settings);
+}
+
+/* ---- the backend ----------------------------------------------------------------------------- */
+
+static void
+test_settings__choose_the_backend(void **state)
+{
+	static const struct
+	{
+		const char *variables[5];
+		aut_backend_choice choice;
+		const char *complaint; /* NULL: they fit together */
+		bool upstream;
+	} rows[] = {
+		{{NULL}, AUT_BACKEND_EMBEDDED, NULL, false},
+		{{"AUTOMATION_AGENT_SERVER_URL=http://a", NULL}, AUT_BACKEND_AGENT_SERVER, NULL, false},
+		{{"AUTOMATION_SERVICE_KEY=k", NULL}, AUT_BACKEND_CLOUD, NULL, true},
+		{{"AUTOMATION_CLOUD_API_KEY=k", NULL}, AUT_BACKEND_CLOUD, NULL, true},
+		{{"AUTOMATION_AGENT_SERVER_URL=http://a", "AUTOMATION_SERVICE_KEY=k", NULL},
+		 AUT_BACKEND_AGENT_SERVER,
+		 NULL,
+		 false},
+		{{"AUTOMATION_AGENT_SERVER_URL=http://a", "AUTOMATION_OPENHANDS_API_BASE_URL=https://b",
+		  NULL},
+		 AUT_BACKEND_AGENT_SERVER,
+		 NULL,
+		 true},
+		{{"AUTOMATION_AGENT_SERVER_URL=http://a", "AUTOMATION_SERVICE_KEY=k",
+		  "AUTOMATION_BACKEND=cloud", NULL},
+		 AUT_BACKEND_CLOUD,
+		 NULL,
+		 true},
+		{{"AUTOMATION_SERVICE_KEY=k", "AUTOMATION_BACKEND=embedded", NULL},
+		 AUT_BACKEND_EMBEDDED,
+		 NULL,
+		 false},
+		{{"AUTOMATION_AGENT_SERVER_URL=http://a", "AUTOMATION_BACKEND=none", NULL},
+		 AUT_BACKEND_NONE,
+		 NULL,
+		 false},
+		{{"AUTOMATION_BACKEND=agent-server", NULL},
+		 AUT_BACKEND_AGENT_SERVER,
+		 "AGENT_SERVER_URL",
+		 false},
+		{{"AUTOMATION_BACKEND=cloud", NULL}, AUT_BACKEND_CLOUD, "SERVICE_KEY", true},
+		{{"AUTOMATION_RATE_LIMIT_MIN_WAIT=61", NULL},
+		 AUT_BACKEND_EMBEDDED,
+		 "RATE_LIMIT_MAX_WAIT",
+		 false},
+	};
+
+	(void) state;
+	for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++)
+	{
+		aut_settings settings;
+		aut_error err = AUT_ERROR_INIT;
+		warnings all;
+
+		assert_int_equal(aut_settings_init(&settings, NULL), AUT_OK);
+		assert_int_equal(read_from(&settings, rows[i].variables, &all, NULL), AUT_OK);
+		assert_int_equal(aut_settings_backend(&settings), rows[i].choice);
+		assert_int_equal(aut_settings_has_upstream(&settings), rows[i].upstream);
+		if (rows[i].complaint == NULL)
+			assert_int_equal(aut_settings_check(&settings, &err), AUT_OK);
+		else
+		{
+			assert_int_equal(aut_settings_check(&settings, &err), AUT_EINVAL);
+			assert_non_null(strstr(err.message, rows[i].complaint));
+		}
+		aut_settings_done(&settings);
+	}
+}
+
+static void
+test_settings__words_are_checked(void **state)
+{
+	aut_settings settings;
+	aut_error err = AUT_ERROR_INIT;
+	char *url;
+
+	(void) state;
+	assert_int_equal(aut_settings_init(&settings, NULL), AUT_OK);
+	assert_int_equal(aut_settings_set(&settings, aut_setting_find("backend"), "clowd", &err),
+					 AUT_EINVAL);
+	assert_non_null(strstr(err.message, "auto, agent-server, cloud, embedded, none"));
+	url = aut_settings_cloud_url(&settings, "/x");
+	assert_string_equal(url, AUT_CLOUD_API_DEFAULT "/x");
+	aut_free(url);
+	assert_int_equal(aut_settings_set(&settings, aut_setting_find("openhands_api_base_url"),
+									  "http://c:1/p//", &err),
+					 AUT_OK);
+	url = aut_settings_cloud_url(&settings, "/x");
+	assert_string_equal(url, "http://c:1/p/x");
+	aut_free(url);
+	aut_settings_done(&settings);
+}
+
+static void
 test_settings__texts_are_checked_and_secrets_not_shown(void **state)
 {
 	const aut_setting_info *host = aut_setting_find("host");
@@ -195,8 +325,8 @@ static void
 test_settings__unknown_variables_are_reported_once(void **state)
 {
 	static const char *const variables[] = {"AUTOMATION_SERVER_PROT=1",
-											"AUTOMATION_KV_SECRET=x",
-											"AUTOMATION_GIT_SYNC_BRANCH=main",
+											"AUTOMATION_POSTHOG_HOST=x",
+											"AUTOMATION_API_MAX_PAGE_SIZE=",
 											"automation_db_pool_size=3",
 											"AUTOMATION_RUN_ID=abc",
 											"AUTOMATION_=1",
@@ -207,9 +337,11 @@ test_settings__unknown_variables_are_reported_once(void **state)
 	(void) state;
 	assert_int_equal(aut_settings_init(&settings, NULL), AUT_OK);
 	assert_int_equal(read_from(&settings, variables, &all, NULL), AUT_OK);
-	assert_int_equal(all.count, 2);
+	assert_int_equal(all.count, 4);
 	assert_non_null(strstr(all.text, "AUTOMATION_SERVER_PROT is not a setting"));
-	assert_null(strstr(all.text, "KV_SECRET"));
+	assert_non_null(strstr(all.text, "AUTOMATION_DB_POOL_SIZE has no effect: the daemon keeps"));
+	assert_non_null(strstr(all.text, "AUTOMATION_POSTHOG_HOST has no effect: nothing is sent"));
+	assert_null(strstr(all.text, "API_MAX_PAGE_SIZE"));
 	aut_settings_done(&settings);
 }
 
@@ -291,6 +423,18 @@ test_settings__the_document_names_each_setting(void **state)
 		/* default, bounds and meaning are the table's too */
 		if (strstr(line, info->help) == NULL)
 			fail_msg("%s explains %s otherwise than the table", DOC, name);
+		if (info->kind == 'D')
+		{
+			char numbers[120], def[AUT_SETTING_DECIMAL_MAX], lo[AUT_SETTING_DECIMAL_MAX],
+				hi[AUT_SETTING_DECIMAL_MAX];
+
+			(void) snprintf(numbers, sizeof numbers, "| `%s` | %s to %s |",
+							aut_setting_decimal(info->default_number, def),
+							aut_setting_decimal(info->minimum, lo),
+							aut_setting_decimal(info->maximum, hi));
+			if (strstr(line, numbers) == NULL)
+				fail_msg("%s has other numbers for %s than the table", DOC, name);
+		}
 		if (info->kind == 'I')
 		{
 			char numbers[120];
@@ -309,6 +453,32 @@ test_settings__the_document_names_each_setting(void **state)
 	}
 	fclose(file);
 	free(told);
+}
+
+/* Each variable that is deliberately without effect has a row with its reason, and is no setting. */
+static void
+test_settings__the_document_names_what_is_ignored(void **state)
+{
+	char *text = calloc(1, 65536);
+	FILE *file = fopen(DOC, "r");
+	const aut_setting_ignored *ignored;
+
+	(void) state;
+	assert_non_null(text);
+	assert_non_null(file);
+	assert_true(fread(text, 1, 65535, file) > 0);
+	fclose(file);
+	for (size_t i = 0; (ignored = aut_setting_ignored_at(i)) != NULL; i++)
+	{
+		char row[300];
+
+		if (aut_setting_find(ignored->name) != NULL)
+			fail_msg("%s is a setting, so it is not ignored", ignored->name);
+		(void) snprintf(row, sizeof row, "- `%s`: %s\n", ignored->name, ignored->why);
+		if (strstr(text, row) == NULL)
+			fail_msg("%s does not say: %s", DOC, row);
+	}
+	free(text);
 }
 
 /* ---- without memory --------------------------------------------------------------------------- */
@@ -352,12 +522,16 @@ main(void)
 		cmocka_unit_test(test_settings__defaults_are_the_contracts),
 		cmocka_unit_test(test_settings__numbers_are_checked),
 		cmocka_unit_test(test_settings__booleans_are_read_in_all_spellings),
+		cmocka_unit_test(test_settings__decimals_are_kept_in_thousandths),
+		cmocka_unit_test(test_settings__choose_the_backend),
+		cmocka_unit_test(test_settings__words_are_checked),
 		cmocka_unit_test(test_settings__texts_are_checked_and_secrets_not_shown),
 		cmocka_unit_test(test_settings__environment_names_are_case_insensitive),
 		cmocka_unit_test(test_settings__unknown_variables_are_reported_once),
 		cmocka_unit_test(test_settings__a_bad_value_stops_the_start),
 		cmocka_unit_test(test_settings__base_url_makes_url_and_prefix),
 		cmocka_unit_test(test_settings__the_document_names_each_setting),
+		cmocka_unit_test(test_settings__the_document_names_what_is_ignored),
 		cmocka_unit_test(test_settings__survive_without_memory),
 	};
 
