@@ -288,8 +288,8 @@ read_command_id(const aut_http_reply *reply, char *out, size_t size)
 	return good;
 }
 
-static json_t *
-command_body(const char *command, int64_t timeout_s)
+json_t *
+aut__agent_command_body(const char *command, int64_t timeout_s)
 {
 	json_t *body = json_object();
 	if (body != NULL && aut_json_set(body, "command", json_string(command)) &&
@@ -336,7 +336,7 @@ aut_agent_start(aut_agent *agent, const char *command, int64_t timeout_s, aut_ag
 	aut_status status = aut__agent_begin(agent, cb, payload, err);
 	if (status == AUT_OK)
 		aut__agent_post_json(agent, "/api/bash/start_bash_command",
-							 command_body(command, timeout_s), CALL_TIMEOUT_MS, started);
+							 aut__agent_command_body(command, timeout_s), CALL_TIMEOUT_MS, started);
 	return status;
 }
 
@@ -449,7 +449,7 @@ aut_agent_fetch(aut_agent *agent, const char *url, int64_t max_bytes, int64_t ti
 		agent->poll_wait_ms = 100;
 		agent->command_deadline_ms = (timeout_s + COMMAND_GRACE_S + 5) * 1000;
 		aut__agent_post_json(agent, "/api/bash/start_bash_command",
-							 command_body(command.data, timeout_s + COMMAND_GRACE_S),
+							 aut__agent_command_body(command.data, timeout_s + COMMAND_GRACE_S),
 							 CALL_TIMEOUT_MS, fetch_started);
 	}
 	else
@@ -521,7 +521,7 @@ send_group_script(aut_agent *agent)
 	aut_buf_init(&script, 16384);
 	if (put_group_script(agent, &script) == AUT_OK)
 		aut__agent_post_json(agent, "/api/bash/execute_bash_command",
-							 command_body(script.data, COMMAND_GRACE_S), CALL_TIMEOUT_MS,
+							 aut__agent_command_body(script.data, COMMAND_GRACE_S), CALL_TIMEOUT_MS,
 							 command_sent);
 	else
 		aut__agent_answer_unsent(agent, script.status, &(aut_error){.code = script.status});
@@ -593,7 +593,7 @@ aut_agent_cleanup(aut_agent *agent, bool keep_work, aut_agent_cb cb, void *paylo
 	aut_buf_putc(&script, '\n');
 	if (script.status == AUT_OK)
 		aut__agent_post_json(agent, "/api/bash/start_bash_command",
-							 command_body(script.data, COMMAND_GRACE_S), CALL_TIMEOUT_MS,
+							 aut__agent_command_body(script.data, COMMAND_GRACE_S), CALL_TIMEOUT_MS,
 							 command_sent);
 	else
 	{

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * core/backend/agent_internal.h - what agent.c (calls that do something) and agent_look.c (calls that
- * ask) share.  Private to this room.
+ * core/backend/agent_internal.h - what agent.c (calls that do something), agent_look.c (calls that ask)
+ * and agent_sweep.c (old work folders) share.  Private to this room.
  */
 #ifndef AUT_AGENT_INTERNAL_H
 #define AUT_AGENT_INTERNAL_H
@@ -61,6 +61,8 @@ void aut__agent_get(aut_agent *agent, const char *path_and_query, int64_t first_
 					int64_t last_byte, size_t reply_max, aut_http_cb cb);
 void aut__agent_post_json(aut_agent *agent, const char *path, json_t *take_body, int64_t timeout_ms,
 						  aut_http_cb cb);
+/* Body of a command for that POST; NULL: no memory. */
+json_t *aut__agent_command_body(const char *command, int64_t timeout_s);
 /* "/api/file/download?path=<state folder>/<name>" */
 aut_status aut__agent_download_path(const aut_agent *agent, const char *name, aut_buf *out);
 /* The newest BashOutput of a command. */

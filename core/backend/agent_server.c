@@ -155,8 +155,24 @@ agent_server_free(aut_backend *backend)
 	aut_free(self);
 }
 
-static const aut_backend_ops OPS = {1,       "agent-server", acquire,          forget,
-									release, ready,          agent_server_free};
+static aut_status
+standing(aut_backend *backend, aut_place *out, aut_error *err)
+{
+	const agent_server *self = (const agent_server *) backend;
+	if (self->url[0] == '\0')
+		return aut_fail(err, AUT_ENOTFOUND, "no agent server is configured");
+	aut_status status = copy_place(self, out);
+	return status == AUT_OK ? status : aut_fail(err, status, "no memory for an agent's place");
+}
+
+static const aut_backend_ops OPS = {.version = 1,
+									.name = "agent-server",
+									.acquire = acquire,
+									.forget = forget,
+									.release = release,
+									.ready = ready,
+									.free = agent_server_free,
+									.standing = standing};
 
 /* Copy without trailing slashes. */
 static char *

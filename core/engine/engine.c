@@ -74,6 +74,8 @@ arm_timers(aut_engine *engine)
 	}
 	if (!engine->stopping && engine->janitor_due_mono_us < due)
 		due = engine->janitor_due_mono_us;
+	if (!engine->stopping && engine->sweep_due_mono_us < due)
+		due = engine->sweep_due_mono_us;
 	if (trouble && engine->retry_at_mono_us < due)
 		due = engine->retry_at_mono_us;
 	aut_alarm_set(engine->alarm,
@@ -97,6 +99,7 @@ decide(void *payload)
 		aut__dispatcher_step(engine);
 		aut__waiting_step(engine);
 		aut__janitor_step(engine);
+		aut__sweeper_step(engine);
 	}
 	arm_timers(engine);
 	return false;
@@ -126,6 +129,8 @@ aut_engine_new(const aut_engine_options *options, aut_engine **out, aut_error *e
 		status = aut__waiting_init(engine, err);
 	if (status == AUT_OK)
 		status = aut__janitor_init(engine, err);
+	if (status == AUT_OK)
+		status = aut__sweeper_init(engine, err);
 	if (status == AUT_OK)
 		status = aut_alarm_new(options->loop, woken, engine, &engine->alarm, err);
 	if (status == AUT_OK)
@@ -198,6 +203,7 @@ aut_engine_free(aut_engine *engine)
 	aut__dispatcher_done(engine);
 	aut__waiting_done(engine);
 	aut__janitor_done(engine);
+	aut__sweeper_done(engine);
 	aut_timer_free(engine->timer);
 	aut_alarm_free(engine->alarm);
 	aut_free(engine->heap);

@@ -7,6 +7,7 @@
  *   dispatcher.c  claims, adoption after a crash, clean-ups asked for by others, the lease
  *   waiting.c     the phase of runs that wait for a backend
  *   janitor.c     forgets what has been kept long enough
+ *   sweeper.c     removes work folders that were left on agents
  *   job.c         one run under execution: queueing of events, callbacks that record
  *   actions.c     what the machine's actions do
  *   verdict.c     what an end means, and status_detail
@@ -165,6 +166,10 @@ struct aut_engine
 	struct janitor_unit *janitor;
 	int64_t janitor_due_mono_us;
 
+	/* sweeper */
+	struct sweeper *sweeper;
+	int64_t sweep_due_mono_us; /* AUT_TIME_MAX: it is at work */
+
 	aut_job *buckets[AUT_JOB_BUCKETS];
 	size_t jobs;
 	aut_job *queue_head, **queue_tail;
@@ -212,6 +217,11 @@ void aut__waiting_done(aut_engine *engine);
 void aut__janitor_step(aut_engine *engine);
 aut_status aut__janitor_init(aut_engine *engine, aut_error *err);
 void aut__janitor_done(aut_engine *engine);
+
+/* sweeper.c */
+void aut__sweeper_step(aut_engine *engine);
+aut_status aut__sweeper_init(aut_engine *engine, aut_error *err);
+void aut__sweeper_done(aut_engine *engine);
 
 /* job.c */
 aut_job *aut__job_find(aut_engine *engine, const aut_uuid *run_id);

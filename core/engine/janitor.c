@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * core/engine/janitor.c - forgets what has been kept long enough: ended runs by age and by number,
- * records of deleted uploads, gaps, dedupe keys.
+ * records of deleted uploads, gaps, dedupe keys, how automations were switched off.  (Folders that runs
+ * left on agents: sweeper.c.)
  *
  *   resting ──due──▶ a batch ──there is more──▶ 250 ms ──▶ a batch …
  *      ▲                 └──nothing more──┐
@@ -28,6 +29,7 @@ typedef enum stage
 	CROWDED_RUNS,
 	UPLOADS,
 	GAPS,
+	DISABLE_EVENTS,
 	DEDUPE_KEYS,
 	STAGES
 } stage;
@@ -59,6 +61,7 @@ is_wanted(const janitor_unit *janitor, stage at)
 		case OLD_RUNS:
 		case UPLOADS:
 		case GAPS:
+		case DISABLE_EVENTS:
 			return s->run_retention_days > 0;
 		case CROWDED_RUNS:
 			return s->run_retention_count > 0 &&
@@ -100,6 +103,10 @@ janitor_run(aut_unit *unit, aut_db *db, aut_error *err)
 			break;
 		case GAPS:
 			status = aut_store_forget_gaps(db, before, BATCH, &janitor->count, err);
+			more = janitor->count == BATCH;
+			break;
+		case DISABLE_EVENTS:
+			status = aut_store_forget_disable_events(db, before, BATCH, &janitor->count, err);
 			more = janitor->count == BATCH;
 			break;
 		case DEDUPE_KEYS:

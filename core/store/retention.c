@@ -99,9 +99,22 @@ static const aut_stmt dedupe_forget = {
 		   " ORDER BY expires_at LIMIT $2)",
 };
 
+/* Index: the primary key, from its beginning.  The newest of an automation stays: the health check begins
+ * to look there. */
+static const aut_stmt disable_event_forget = {
+	.name = "disable_event_forget",
+	.params = "uTl",
+	.columns = "",
+	.sql = "DELETE FROM automation.disable_event WHERE id IN"
+		   " (SELECT e.id FROM automation.disable_event AS e WHERE e.id < $1 AND e.created_at < $2"
+		   " AND EXISTS (SELECT 1 FROM automation.disable_event AS n"
+		   " WHERE n.automation_id = e.automation_id AND n.created_at > e.created_at)"
+		   " ORDER BY e.id LIMIT $3)",
+};
+
 const aut_stmt *const aut__retention_statements[] = {
-	&run_old,       &run_beyond, &automation_crowded, &run_delete, &run_remember,
-	&upload_forget, &gap_forget, &dedupe_forget,      NULL,
+	&run_old,       &run_beyond, &automation_crowded, &run_delete,           &run_remember,
+	&upload_forget, &gap_forget, &dedupe_forget,      &disable_event_forget, NULL,
 };
 
 /* ---- runs ---------------------------------------------------------------------------------- */
@@ -234,4 +247,19 @@ aut_store_forget_dedupe_keys(aut_db *db, int64_t now, int64_t limit, int64_t *ou
 							 aut_error *err)
 {
 	return forget(db, &dedupe_forget, now, limit, out_count, err);
+}
+
+aut_status
+aut_store_forget_disable_events(aut_db *db, int64_t before, int64_t limit, int64_t *out_count,
+								aut_error *err)
+{
+	aut_uuid first;
+	aut_status status = aut__check_window(limit, 0, err);
+
+	aut_uuid_v7_first(before, &first);
+	if (status == AUT_OK)
+		status = aut_db_run(db, &disable_event_forget,
+							(aut_value[]){aut_v_uuid(&first), aut_v_time(before), aut_v_big(limit)},
+							NULL, out_count, err);
+	return status;
 }

@@ -50,6 +50,8 @@ typedef struct aut_backend_ops
 	/* May runs be claimed now?  False keeps them PENDING; reason for people ("waiting for a backend"). */
 	bool (*ready)(aut_backend *backend, const char **out_reason);
 	void (*free)(aut_backend *backend);
+	/* The place that is there between runs, too (an agent server), or ENOTFOUND; NULL: there is none. */
+	aut_status (*standing)(aut_backend *backend, aut_place *out, aut_error *err);
 } aut_backend_ops;
 struct aut_backend
 {
@@ -161,5 +163,23 @@ aut_status aut_agent_stop(aut_agent *agent, const char *command_id, aut_agent_cb
  * Ends what is left of the process group first. */
 aut_status aut_agent_cleanup(aut_agent *agent, bool keep_work, aut_agent_cb cb, void *payload,
 							 aut_error *err);
+
+/*
+ * Work folders that were left at a standing place.  The agent is one of no run: of the nil id.
+ *
+ * list: the answer's data has, one a line, "./" and names of folders directly under the root of the work
+ * folders that look like ids of runs and that nothing has changed since `before`; at most
+ * AUT_SWEEP_LIST_MAX, any of them when there are more.  It is text from outside: aut_sweep_name.
+ * remove: these folders and what else is left of their runs, each looked at again: not a link, not changed
+ * since, no process of the run alive.  The answer's data is the number of those that are gone.
+ */
+#define AUT_SWEEP_LIST_MAX   150
+#define AUT_SWEEP_REMOVE_MAX 50
+aut_status aut_agent_list_work(aut_agent *agent, int64_t before, aut_agent_cb cb, void *payload,
+							   aut_error *err);
+aut_status aut_agent_remove_work(aut_agent *agent, const aut_uuid *ids, size_t count,
+								 int64_t before, aut_agent_cb cb, void *payload, aut_error *err);
+/* Is it exactly how we write the id of a run? */
+bool aut_sweep_name(const char *name, size_t len, aut_uuid *out);
 
 #endif

@@ -78,6 +78,7 @@ typedef struct aut_engine_stats
 {
 	uint64_t fires, claims, starts, ends, adopted, looks;
 	uint64_t forgotten;   /* rows that were kept long enough */
+	uint64_t swept;       /* work folders that were left long enough */
 	size_t active;        /* runs executing under this engine */
 	int64_t next_fire_at; /* AUT_TIME_NONE: none */
 } aut_engine_stats;

@@ -334,6 +334,53 @@ the_rest_goes_by_age(suite *s)
 	EXPECT_INT(1, count);
 }
 
+static int64_t
+count_disable_events(suite *s, const aut_uuid *id)
+{
+	static const aut_stmt count = {
+		.name = "suite_count_disable_events",
+		.params = "u",
+		.columns = "l",
+		.sql = "SELECT count(*) FROM automation.disable_event WHERE automation_id = $1 LIMIT 1",
+	};
+	aut_rows rows = {0};
+	int64_t n = -1;
+
+	EXPECT_OK(aut_db_run(s->db, &count, (aut_value[]){aut_v_uuid(id)}, &rows, NULL, &s->error));
+	if (rows.count == 1)
+		n = aut_rows_int(&rows, 0, 0);
+	aut_rows_done(&rows);
+	return n;
+}
+
+static void
+old_switchings_off_are_forgotten_but_the_newest(suite *s)
+{
+	aut_uuid a = suite_insert_automation(s, "a"), b = suite_insert_automation(s, "b");
+	aut_disable_event event = {.reason = "why", .source = "manual"};
+	int64_t count = -1, at = 0;
+
+	for (int i = 0; i < 5; i++)
+	{
+		event.automation_id = i == 4 ? b : a;
+		event.created_at = SUITE_NOW + i * AUT_US_PER_S;
+		EXPECT_OK(aut_uuid_v7(event.created_at, &event.id, &s->error));
+		EXPECT_OK(aut_store_disable_event_insert(s->db, &event, &s->error));
+	}
+	EXPECT_OK(aut_store_forget_disable_events(s->db, SUITE_NOW, 9, &count, &s->error));
+	EXPECT_INT(0, count);
+	EXPECT_OK(aut_store_forget_disable_events(s->db, SUITE_NOW + DAY, 1, &count, &s->error));
+	EXPECT_INT(1, count);
+	EXPECT_OK(aut_store_forget_disable_events(s->db, SUITE_NOW + DAY, 9, &count, &s->error));
+	EXPECT_INT(2, count);
+	EXPECT_OK(aut_store_forget_disable_events(s->db, SUITE_NOW + DAY, 9, &count, &s->error));
+	EXPECT_INT(0, count);
+	EXPECT_INT(1, count_disable_events(s, &a));
+	EXPECT_INT(1, count_disable_events(s, &b));
+	EXPECT_OK(aut_store_disable_event_newest(s->db, &a, &at, &s->error));
+	EXPECT_INT(SUITE_NOW + 3 * AUT_US_PER_S, at);
+}
+
 #define TEST(name)                                                                                 \
 	{                                                                                              \
 #name, name, false                                                                         \
@@ -342,6 +389,7 @@ the_rest_goes_by_age(suite *s)
 const suite_test suite_policy_tests[] = {
 	TEST(a_key_is_taken_once_until_it_expires),
 	TEST(switching_off_is_guarded),
+	TEST(old_switchings_off_are_forgotten_but_the_newest),
 	TEST(the_newest_ends_are_found),
 	TEST(a_claim_can_be_taken_back_as_skipped),
 	TEST(waiting_runs_are_told_so_once),

@@ -257,6 +257,8 @@ test_store__hot_statements_use_their_index(void **state)
 		{"upload_forget", "upload_deleted_idx"},
 		{"gap_forget", "gap_created_idx"},
 		{"dedupe_forget", "dedupe_expires_idx"},
+		{"disable_event_forget", "autoindex_disable_event_1 (id<?)"},
+		{"disable_event_forget", "disable_event_newest_idx (automation_id=? AND created_at>?)"},
 		{"disable_event_newest", "disable_event_newest_idx"},
 		{"schedule_due", "schedule_next_fire_idx"},
 		{"schedule_next", "schedule_next_fire_idx"},
