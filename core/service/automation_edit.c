@@ -231,19 +231,38 @@ static aut_status
 model_rule(edit *e, aut_error *err)
 {
 	const aut__form *form = &e->form;
+	const char *model = NULL;
+	aut_status status = AUT_OK;
 
 	if (form->has_agent_profile && form->model != NULL)
 		return aut_fail(err, AUT_EINVAL, "agent_profile_id and model cannot both be set");
+	if (form->has_agent_profile)
+		status = aut__agent_profile_check(e->call, &form->agent_profile_id, err);
+	else if ((form->given & AUT__F_MODEL) != 0)
+		status = aut__model_resolve(e->call, form->model, &model, err);
+	if (status != AUT_OK)
+		return status;
 	if ((form->given & AUT__F_AGENT_PROFILE) != 0)
 		e->after.agent_profile_id =
 			form->has_agent_profile ? aut_uuid_format(&form->agent_profile_id, e->profile) : NULL;
 	if ((form->given & AUT__F_MODEL) != 0)
-		e->after.model = form->model;
+		e->after.model = model;
 	if (form->has_agent_profile)
 		e->after.model = NULL;
 	else if (form->model != NULL)
 		e->after.agent_profile_id = NULL;
 	return AUT_OK;
+}
+
+/* A new tarball passes the rules of a first one, else anybody's upload could be read by way of it. */
+static aut_status
+tarball_rule(const edit *e, aut_error *err)
+{
+	const char *path = e->form.tarball_path;
+
+	if (path == NULL || strcmp(path, e->after.tarball_path) == 0)
+		return AUT_OK;
+	return aut__tarball_check(e->call, path, err);
 }
 
 static aut_status
@@ -327,6 +346,8 @@ apply_rules(edit *e, aut_error *err)
 		status = keep_alive_rule(e, err);
 	if (status == AUT_OK)
 		status = model_rule(e, err);
+	if (status == AUT_OK)
+		status = tarball_rule(e, err);
 	if (status == AUT_OK)
 		status = plain_members(e, err);
 	return status;

@@ -225,10 +225,9 @@ aut__tarball_check(const aut_call *call, const char *tarball_path, aut_error *er
 	if (status != AUT_OK)
 		return status == AUT_ENOTFOUND ? aut_fail(err, AUT_ENOTFOUND, "Upload not found") : status;
 	upload = &list.items[0];
-	if (!aut_uuid_equal(&upload->org_id, &call->who->org_id))
+	if (!aut_uuid_equal(&upload->org_id, &call->who->org_id) ||
+		!aut_uuid_equal(&upload->user_id, &call->who->user_id))
 		status = aut_fail(err, AUT_ENOTFOUND, "Upload not found");
-	else if (!aut_uuid_equal(&upload->user_id, &call->who->user_id))
-		status = aut_fail(err, AUT_EDENIED, "The upload belongs to somebody else");
 	else if (upload->deleted_at != AUT_TIME_NONE)
 		status = aut_fail(err, AUT_EBADREQ, "The upload has been deleted");
 	else if (strcmp(upload->status, "COMPLETED") != 0)
@@ -445,6 +444,10 @@ aut_service_automation_create(aut_call *call, const json_t *body, json_t **out, 
 		status = find_template(call, form.template_ref, &id, &existing, err);
 	if (status == AUT_OK && !existing)
 		status = aut__tarball_check(call, form.tarball_path, err);
+	if (status == AUT_OK && !existing && form.has_agent_profile)
+		status = aut__agent_profile_check(call, &form.agent_profile_id, err);
+	else if (status == AUT_OK && !existing)
+		status = aut__model_resolve(call, form.model, &form.model, err);
 	if (status == AUT_OK && !existing)
 		status = insert(call, &form, &id, err);
 	if (status == AUT_OK)

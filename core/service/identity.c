@@ -3,9 +3,8 @@
  * core/service/identity.c - who calls, what they may, and the call itself.
  *
  * Permissions are levels over an identity (http-api.md section 2); every service asks for its level
- * before it says anything about what exists.  Where an automation's name or state would be told to
- * somebody from another organization, the answer is "not found" - except for runs that are cancelled,
- * where the contract says 403.
+ * before it says anything about what exists.  To somebody from another organization the answer is "not
+ * found", word for word as for what never was, so that nothing can be inferred from it.
  */
 #include <string.h>
 
@@ -99,7 +98,9 @@ aut__is_owner(const aut_call *call, const aut_run_task *task, aut_error *err)
 	bool local = task->owner != NULL && aut_uuid_equal(&who->user_id, &LOCAL.user_id);
 	aut_status status = aut__may_view(call, err);
 
-	if (status != AUT_OK || ((creator || local) && aut_uuid_equal(&who->org_id, &task->org_id)))
+	if (status == AUT_OK && !aut_uuid_equal(&who->org_id, &task->org_id))
+		return aut_fail(err, AUT_ENOTFOUND, "Run not found");
+	if (status != AUT_OK || creator || local)
 		return status;
 	return aut_fail(err, AUT_EDENIED, "This run belongs to somebody else");
 }

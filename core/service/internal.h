@@ -252,7 +252,13 @@ aut_status aut__first_run_record(const aut_call *call, const aut_run_task *task,
 /* Schedule row after a change of trigger or state; ACTIVE cron fires next after now, never before. */
 aut_status aut__schedule_sync(aut_call *call, const aut_automation *automation,
 							  const aut__trigger *trigger, aut_error *err);
-/* The upload rules for a tarball_path at creation. */
+/* The model profile to keep: the one asked for, which must be one of the caller's where these are known
+ * (else EINVAL), or with NULL the one the caller uses (NULL where nobody knows). */
+aut_status aut__model_resolve(const aut_call *call, const char *requested, const char **out,
+							  aut_error *err);
+/* EINVAL: unknown; or why the profiles could not be asked for. */
+aut_status aut__agent_profile_check(const aut_call *call, const aut_uuid *id, aut_error *err);
+/* The rules for a tarball_path: another's upload is as good as none. */
 aut_status aut__tarball_check(const aut_call *call, const char *tarball_path, aut_error *err);
 
 #endif

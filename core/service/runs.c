@@ -486,9 +486,8 @@ aut_service_run_cancel(aut_call *call, const aut_uuid *run_id, json_t **out, aut
 
 	if (status == AUT_OK)
 		status = aut__run_load(call, run_id, &task, err);
-	/* the one place where another organization's run is not "not found" */
 	if (status == AUT_OK && !aut_uuid_equal(&task.org_id, &call->who->org_id))
-		status = aut_fail(err, AUT_EDENIED, "This run belongs to another organization");
+		status = aut_fail(err, AUT_ENOTFOUND, "Run not found");
 	if (status == AUT_OK)
 		status = aut__may_act(call, &task.user_id, err);
 	if (status == AUT_OK)

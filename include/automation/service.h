@@ -26,7 +26,19 @@ typedef struct aut_identity
 	bool view;         /* view_automations */
 	bool manage;       /* manage_automations */
 	const char *db_role; /* database role (SQL door), else NULL */
+	/* What the cloud says of its users: an object whose keys are the names of their model profiles (NULL:
+	 * not known, any name passes), and the one they use (or NULL). */
+	const json_t *llm_profiles;
+	const char *active_profile;
 } aut_identity;
+
+/* The agent profiles of the caller's organization, asked for by the door before the call. */
+typedef struct aut_agent_profiles
+{
+	aut_status status; /* of the asking; the story in error */
+	aut_error error;
+	const json_t *ids; /* object; its keys are ids in their canonical form */
+} aut_agent_profiles;
 
 /* The fixed local identity: UUIDv5(DNS, "openhands-local-user" / "openhands-local-org"), all rights. */
 const aut_identity *aut_identity_local(void);
@@ -52,6 +64,7 @@ typedef struct aut_call
 	int64_t now_us;
 	bool agent_is_embedded; /* no conversations there */
 	const char *note;       /* why an automation is switched off by this call, or NULL */
+	const aut_agent_profiles *agent_profiles; /* NULL: nobody knows them, any id passes */
 	/* made */
 	unsigned effects;
 	/* Validation problems in the contract's form, a list of {"type","loc","msg","input"}; NULL when none.

@@ -39,7 +39,8 @@
 	X(EUNAVAILABLE, -19, "not available", "55000", 503, true)                                      \
 	X(EBADREQ, -20, "malformed request", "22P02", 400, false)                                      \
 	X(EMEDIA, -21, "unsupported media type", "22023", 415, false)                                  \
-	X(EINTERNAL, -22, "internal error", "XX000", 500, false)
+	X(EINTERNAL, -22, "internal error", "XX000", 500, false)                                       \
+	X(ETOOMANY, -23, "too many requests", "53400", 429, true)
 
 typedef enum aut_status
 {

@@ -28,13 +28,126 @@ test_service_edit__a_change_keeps_what_it_does_not_name(void **state)
 		f, update(f, &f->creator, &id,
 				  json_pack("{s:n, s:n, s:n, s:s, s:s, s:s, s:{}}", "description", "timeout",
 							"setup_script_path", "prompt", "do it", "entrypoint", "./other",
-							"tarball_path", "http://y.test/b.tgz", "observability_associations")));
+							"tarball_path", "https://y.test/b.tgz", "observability_associations")));
 	assert_true(is_null(f->out, "description"));
 	assert_true(is_null(f->out, "timeout"));
 	assert_text(f->out, "prompt", "do it");
 	assert_text(f->out, "entrypoint", "./other");
-	/* only the prefix is checked when a tarball is exchanged */
-	assert_text(f->out, "tarball_path", "http://y.test/b.tgz");
+	assert_text(f->out, "tarball_path", "https://y.test/b.tgz");
+}
+
+/* The service this one replaces checks only how it begins, which lets anybody's upload be read. */
+static void
+test_service_edit__an_exchanged_tarball_passes_the_rules_of_a_new_one(void **state)
+{
+	fixture *f = *state;
+	aut_uuid id = made(f, cron_body("x", "@daily"));
+	const aut_identity *others[] = {&f->colleague, &f->stranger};
+	char path[100], text_of_id[AUT_UUID_TEXT_MAX];
+	aut_uuid upload;
+
+	for (size_t i = 0; i < 3; i++)
+	{
+		const aut_identity *who = i < 2 ? others[i] : &f->creator;
+
+		assert_ok(f, aut_service_upload_create(as(f, who), "up", NULL, "DATA", 4, false, &f->out,
+											   &f->err));
+		upload = id_of(f->out);
+		(void) snprintf(path, sizeof path, "oh-internal://uploads/%s",
+						aut_uuid_format(&upload, text_of_id));
+		if (i < 2)
+			assert_fails(f, update(f, &f->creator, &id, json_pack("{s:s}", "tarball_path", path)),
+						 AUT_ENOTFOUND, "Upload not found");
+		else
+			assert_ok(f, update(f, &f->creator, &id, json_pack("{s:s}", "tarball_path", path)));
+	}
+	assert_fails(
+		f,
+		update(f, &f->creator, &id, json_pack("{s:s}", "tarball_path", "oh-internal://uploads/x")),
+		AUT_EINVAL, "does not name an upload");
+	assert_fails(
+		f, update(f, &f->creator, &id, json_pack("{s:s}", "tarball_path", "http://x.test/a.tgz")),
+		AUT_EINVAL, "https://");
+	/* the same one again is no exchange, even when it is gone by now */
+	assert_ok(f, aut_service_upload_delete(as(f, &f->creator), &upload, &f->err));
+	assert_ok(f, update(f, &f->creator, &id, json_pack("{s:s}", "tarball_path", path)));
+}
+
+/* ---- profiles -------------------------------------------------------------------------------- */
+
+static void
+test_service_edit__models_are_resolved_by_what_the_caller_has(void **state)
+{
+	fixture *f = *state;
+	json_t *profiles = json_pack("{s:{}, s:{}}", "fast", "deep");
+	json_t *body = cron_body("x", "@daily");
+	aut_uuid id;
+
+	f->creator.llm_profiles = profiles;
+	f->creator.active_profile = "fast";
+	json_object_set_new(body, "model", json_string("slow"));
+	assert_fails(f, create(f, &f->creator, json_incref(body)), AUT_EINVAL, "Model profile 'slow'");
+	json_object_set_new(body, "model", json_string("deep"));
+	assert_ok(f, create(f, &f->creator, json_incref(body)));
+	assert_text(f->out, "model", "deep");
+	json_object_del(body, "model");
+	assert_ok(f, create(f, &f->creator, body));
+	assert_text(f->out, "model", "fast");
+	id = id_of(f->out);
+	assert_fails(f, update(f, &f->creator, &id, json_pack("{s:s}", "model", "slow")), AUT_EINVAL,
+				 "Model profile 'slow'");
+	assert_ok(f, update(f, &f->creator, &id, json_pack("{s:s}", "model", "deep")));
+	assert_text(f->out, "model", "deep");
+	/* null: back to the one in use; not given: as it was, whatever has become of it */
+	assert_ok(f, update(f, &f->creator, &id, json_pack("{s:n}", "model")));
+	assert_text(f->out, "model", "fast");
+	f->creator.active_profile = NULL;
+	assert_ok(f, update(f, &f->creator, &id, json_pack("{s:s}", "name", "y")));
+	assert_text(f->out, "model", "fast");
+	assert_ok(f, update(f, &f->creator, &id, json_pack("{s:n}", "model")));
+	assert_true(is_null(f->out, "model"));
+	/* nobody knows them: any */
+	f->creator.llm_profiles = NULL;
+	assert_ok(f, update(f, &f->creator, &id, json_pack("{s:s}", "model", "slow")));
+	assert_text(f->out, "model", "slow");
+	json_decref(profiles);
+}
+
+static void
+test_service_edit__agent_profiles_are_checked_where_they_are_known(void **state)
+{
+	static const char there[] = "6f1c1f5e-0000-4000-8000-000000000001";
+	static const char missing[] = "6f1c1f5e-0000-4000-8000-000000000002";
+	fixture *f = *state;
+	json_t *ids = json_pack("{s:b}", there, 1);
+	aut_agent_profiles known = {.status = AUT_OK, .ids = ids};
+	aut_uuid id = made(f, cron_body("x", "@daily"));
+	bool existing;
+	json_t *body = json_pack("{s:s}", "agent_profile_id", missing);
+
+	as(f, &f->creator)->agent_profiles = &known;
+	assert_fails(f, aut_service_automation_update(&f->call, &id, body, &f->out, &f->err),
+				 AUT_EINVAL, "does not exist");
+	json_object_set_new(body, "agent_profile_id", json_string(there));
+	as(f, &f->creator)->agent_profiles = &known;
+	assert_ok(f, aut_service_automation_update(&f->call, &id, body, &f->out, &f->err));
+	assert_text(f->out, "agent_profile_id", there);
+	known.status = aut_fail(&known.error, AUT_EPROTO, "profiles: not today");
+	as(f, &f->creator)->agent_profiles = &known;
+	assert_fails(f, aut_service_automation_update(&f->call, &id, body, &f->out, &f->err),
+				 AUT_EPROTO, "not today");
+	json_decref(body);
+	body = cron_body("y", "@daily");
+	json_object_set_new(body, "agent_profile_id", json_string(there));
+	as(f, &f->creator)->agent_profiles = &known;
+	assert_fails(f, aut_service_automation_create(&f->call, body, &f->out, &existing, &f->err),
+				 AUT_EPROTO, "not today");
+	/* what does not name one does not care */
+	json_object_del(body, "agent_profile_id");
+	as(f, &f->creator)->agent_profiles = &known;
+	assert_ok(f, aut_service_automation_create(&f->call, body, &f->out, &existing, &f->err));
+	json_decref(body);
+	json_decref(ids);
 }
 
 static void
@@ -328,6 +441,9 @@ main(void)
 #define WITH_STORE(test) cmocka_unit_test_setup_teardown(test, fixture_setup, fixture_teardown)
 	const struct CMUnitTest tests[] = {
 		WITH_STORE(test_service_edit__a_change_keeps_what_it_does_not_name),
+		WITH_STORE(test_service_edit__an_exchanged_tarball_passes_the_rules_of_a_new_one),
+		WITH_STORE(test_service_edit__models_are_resolved_by_what_the_caller_has),
+		WITH_STORE(test_service_edit__agent_profiles_are_checked_where_they_are_known),
 		WITH_STORE(test_service_edit__mandatory_members_cannot_be_nulled),
 		WITH_STORE(test_service_edit__a_new_schedule_counts_from_now),
 		WITH_STORE(test_service_edit__the_same_trigger_again_moves_nothing),

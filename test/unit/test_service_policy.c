@@ -85,9 +85,9 @@ test_service_policy__the_local_key_reports_for_database_roles(void **state)
 	claim(f);
 	memset(elsewhere.org_id.bytes, 7, sizeof elsewhere.org_id.bytes);
 	assert_fails(f, complete(f, &elsewhere, &run, json_pack("{s:s}", "status", "COMPLETED")),
-				 AUT_EDENIED, "somebody else");
+				 AUT_ENOTFOUND, "Run not found");
 	assert_fails(f, complete(f, &f->manager, &run, json_pack("{s:s}", "status", "COMPLETED")),
-				 AUT_EDENIED, "somebody else");
+				 AUT_ENOTFOUND, "Run not found");
 	assert_ok(f,
 			  complete(f, aut_identity_local(), &run, json_pack("{s:s}", "status", "COMPLETED")));
 	assert_text(f->out, "status", "COMPLETED");

@@ -268,8 +268,8 @@ test_service_runs__only_the_owner_reports(void **state)
 
 	assert_fails(f, complete(f, &f->manager, &run, json_incref(body)), AUT_EDENIED,
 				 "somebody else");
-	assert_fails(f, complete(f, &f->stranger, &run, json_incref(body)), AUT_EDENIED,
-				 "somebody else");
+	assert_fails(f, complete(f, &f->stranger, &run, json_incref(body)), AUT_ENOTFOUND,
+				 "Run not found");
 	assert_fails(f, complete(f, &f->creator, &nowhere, json_incref(body)), AUT_ENOTFOUND,
 				 "Run not found");
 	assert_fails(f, aut_service_run_phase(as(f, &f->manager), &run, phase, &f->out, &f->err),
