@@ -52,6 +52,7 @@ COMMENT ON TABLE automation.disable_event IS 'When and why automations were swit
 COMMENT ON TABLE automation.upload IS 'Tarballs kept in the database: names and owners.';
 COMMENT ON TABLE automation.upload_data IS 'Tarballs kept in the database: content.';
 COMMENT ON TABLE automation.worker IS 'Which worker holds runs, and until when it is believed alive.';
+COMMENT ON TABLE automation.sandbox IS 'Cloud sandboxes made for runs, and what must still happen to them.';
 
 -- The launcher finds the databases that have the extension by the owner of this table.
 CREATE TABLE automation.marker
@@ -125,6 +126,7 @@ CREATE POLICY own ON automation.sql_action FOR SELECT
 ALTER TABLE automation.upload ENABLE ROW LEVEL SECURITY;
 ALTER TABLE automation.upload_data ENABLE ROW LEVEL SECURITY;
 ALTER TABLE automation.worker ENABLE ROW LEVEL SECURITY;
+ALTER TABLE automation.sandbox ENABLE ROW LEVEL SECURITY;
 ALTER TABLE automation.marker ENABLE ROW LEVEL SECURITY;
 
 CREATE VIEW automation.automations WITH (security_barrier) AS

@@ -155,3 +155,20 @@ CREATE TABLE automation.worker (
     lease_until timestamptz NOT NULL,
     PRIMARY KEY (name)
 ) WITH (fillfactor = 50);
+CREATE TABLE automation.sandbox (
+    id uuid NOT NULL,
+    run_id uuid NOT NULL,
+    org_id uuid NOT NULL,
+    user_id uuid NOT NULL,
+    sandbox_id text,
+    state text NOT NULL CHECK (state IN
+        ('CREATING', 'STARTING', 'READY', 'RELEASED', 'KEPT', 'LOST')),
+    note text,
+    tries integer NOT NULL DEFAULT 0,
+    created_at timestamptz NOT NULL,
+    due_at timestamptz,
+    delete_at timestamptz,
+    PRIMARY KEY (id)
+) WITH (fillfactor = 70);
+CREATE INDEX sandbox_run_idx ON automation.sandbox (run_id);
+CREATE INDEX sandbox_due_idx ON automation.sandbox (due_at) WHERE due_at IS NOT NULL;

@@ -41,6 +41,7 @@ typedef struct suite_test
 extern const suite_test suite_rows_tests[];   /* tables and their statements */
 extern const suite_test suite_runs_tests[];   /* the same of runs */
 extern const suite_test suite_policy_tests[]; /* dedupe keys, switching off, retention */
+extern const suite_test suite_sandbox_tests[]; /* the ledger of cloud sandboxes */
 extern const suite_test suite_driver_tests[]; /* values, errors, transactions, turns */
 
 /* The first failure of a test is its detail. */

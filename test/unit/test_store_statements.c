@@ -273,8 +273,12 @@ test_store__hot_statements_use_their_index(void **state)
 		{"upload_list_after", "upload_newest_idx (org_id=? AND user_id=? AND created_at<?)"},
 		{"output_read", "autoindex_run_output_1"},
 		{"output_trim", "autoindex_run_output_1"},
+		{"sandbox_of_run", "sandbox_run_idx"},
+		{"sandbox_due", "sandbox_due_idx"},
+		{"sandbox_next_due", "sandbox_due_idx"},
 	};
-	static const char *const may_sort[] = {"upload_list", "upload_list_after", "run_cleanup_due"};
+	static const char *const may_sort[] = {"upload_list", "upload_list_after", "run_cleanup_due",
+											   "sandbox_of_run", "sandbox_due"};
 	char plan[2048];
 
 	(void) state;
