@@ -45,6 +45,7 @@ COMMENT ON TABLE automation.automation IS 'Definitions of automations. Read thro
 COMMENT ON TABLE automation.schedule IS 'Next and last fire of each automation with a schedule.';
 COMMENT ON TABLE automation.gap IS 'Fires that were missed while no worker ran, one row per gap.';
 COMMENT ON TABLE automation.run IS 'One row per run. Read through automation.runs.';
+COMMENT ON TABLE automation.run_tally IS 'How many runs of an automation ended how.';
 COMMENT ON TABLE automation.run_input IS 'What a run was triggered with.';
 COMMENT ON TABLE automation.run_output IS 'What runs printed, newest part. Read through automation.logs().';
 COMMENT ON TABLE automation.dedupe IS 'Keys that triggers were given, and the runs they made.';
@@ -80,6 +81,7 @@ SELECT pg_catalog.pg_extension_config_dump('automation.sql_action', '');
 SELECT pg_catalog.pg_extension_config_dump('automation.schedule', '');
 SELECT pg_catalog.pg_extension_config_dump('automation.gap', '');
 SELECT pg_catalog.pg_extension_config_dump('automation.run', '');
+SELECT pg_catalog.pg_extension_config_dump('automation.run_tally', '');
 SELECT pg_catalog.pg_extension_config_dump('automation.run_input', '');
 SELECT pg_catalog.pg_extension_config_dump('automation.run_output', '');
 SELECT pg_catalog.pg_extension_config_dump('automation.dedupe', '');
@@ -113,6 +115,9 @@ CREATE POLICY own ON automation.gap FOR SELECT
     USING (EXISTS (SELECT FROM automation.automation a WHERE a.id OPERATOR(pg_catalog.=) automation_id));
 ALTER TABLE automation.run ENABLE ROW LEVEL SECURITY;
 CREATE POLICY own ON automation.run FOR SELECT
+    USING (EXISTS (SELECT FROM automation.automation a WHERE a.id OPERATOR(pg_catalog.=) automation_id));
+ALTER TABLE automation.run_tally ENABLE ROW LEVEL SECURITY;
+CREATE POLICY own ON automation.run_tally FOR SELECT
     USING (EXISTS (SELECT FROM automation.automation a WHERE a.id OPERATOR(pg_catalog.=) automation_id));
 ALTER TABLE automation.run_input ENABLE ROW LEVEL SECURITY;
 CREATE POLICY own ON automation.run_input FOR SELECT

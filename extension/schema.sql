@@ -92,6 +92,14 @@ CREATE INDEX run_newest_idx ON automation.run (automation_id, id DESC);
 CREATE INDEX run_status_idx ON automation.run (automation_id, status, id);
 CREATE INDEX run_manual_idx ON automation.run (automation_id, created_at)
     WHERE trigger_source = 'manual';
+CREATE TABLE automation.run_tally (
+    automation_id uuid NOT NULL REFERENCES automation.automation (id) ON DELETE CASCADE,
+    status text NOT NULL,
+    slot integer NOT NULL,
+    runs bigint NOT NULL,
+    PRIMARY KEY (automation_id, status, slot)
+) WITH (fillfactor = 70, autovacuum_vacuum_scale_factor = 0.02, autovacuum_vacuum_threshold = 1000);
+CREATE INDEX run_tally_slot_idx ON automation.run_tally (slot) WHERE slot <> 0;
 CREATE TABLE automation.run_input (
     run_id uuid NOT NULL REFERENCES automation.run (id) ON DELETE CASCADE,
     input json NOT NULL,

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * core/engine/janitor.c - forgets what has been kept long enough: ended runs by age and by number,
- * records of deleted uploads, gaps, dedupe keys, how automations were switched off.  (Folders that runs
- * left on agents: sweeper.c.)
+ * records of deleted uploads, gaps, dedupe keys, how automations were switched off; folds the counts of
+ * processes that are gone.  (Folders that runs left on agents: sweeper.c.)
  *
  *   resting ──due──▶ a batch ──there is more──▶ 250 ms ──▶ a batch …
  *      ▲                 └──nothing more──┐
@@ -31,6 +31,7 @@ typedef enum stage
 	GAPS,
 	DISABLE_EVENTS,
 	DEDUPE_KEYS,
+	TALLIES,
 	STAGES
 } stage;
 
@@ -67,6 +68,7 @@ is_wanted(const janitor_unit *janitor, stage at)
 			return s->run_retention_count > 0 &&
 				   (!janitor->looked || janitor->claims != janitor->engine->stats.claims);
 		case DEDUPE_KEYS:
+		case TALLIES:
 		case STAGES:
 			break;
 	}
@@ -111,6 +113,10 @@ janitor_run(aut_unit *unit, aut_db *db, aut_error *err)
 			break;
 		case DEDUPE_KEYS:
 			status = aut_store_forget_dedupe_keys(db, now, BATCH, &janitor->count, err);
+			more = janitor->count == BATCH;
+			break;
+		case TALLIES:
+			status = aut_store_tally_fold(db, BATCH, &janitor->count, err);
 			more = janitor->count == BATCH;
 			break;
 		case STAGES:

@@ -20,6 +20,7 @@ extern const aut_stmt *const aut__worker_statements[];
 extern const aut_stmt *const aut__policy_statements[];
 extern const aut_stmt *const aut__retention_statements[];
 extern const aut_stmt *const aut__sandbox_statements[];
+extern const aut_stmt *const aut__tally_statements[];
 
 /* Most rows one call may ask for; a larger (or negative) limit is AUT_EINVAL. */
 #define AUT__LIMIT_MAX 10000
@@ -50,6 +51,10 @@ aut_status aut__items_alloc(size_t count, size_t size, void **out, aut_error *er
 /* Run a statement that changes rows; *out_won (may be NULL): did it change any? */
 aut_status aut__run_guarded(aut_db *db, const aut_stmt *stmt, const aut_value *params,
 							bool *out_won, aut_error *err);
+
+/* count runs of the automation more (or, below zero, fewer) have ended so. */
+aut_status aut__tally_add(aut_db *db, const aut_uuid *automation_id, const char *run_status,
+						  int64_t count, aut_error *err);
 
 /* Run a statement whose one row has one time, or no row: AUT_TIME_NONE. */
 aut_status aut__run_time(aut_db *db, const aut_stmt *stmt, const aut_value *params, int64_t *out,

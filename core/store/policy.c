@@ -105,11 +105,11 @@ static const aut_stmt automation_switch = {
 static const aut_stmt run_skip_claimed = {
 	.name = "run_skip_claimed",
 	.params = "utTtj",
-	.columns = "",
+	.columns = "u",
 	.sql = "UPDATE automation.run SET status = 'SKIPPED', completed_at = $3, error_detail = $4,"
 		   " status_detail = $5, attempt = attempt - 1, worker = NULL, started_at = NULL,"
 		   " current_phase = NULL"
-		   " WHERE id = $1 AND status = 'RUNNING' AND worker = $2",
+		   " WHERE id = $1 AND status = 'RUNNING' AND worker = $2 RETURNING automation_id",
 };
 
 /* Index: run_ready_idx, from the last one that was told on.  What the host executes itself waits for no
@@ -270,7 +270,17 @@ aut_store_run_skip_claimed(aut_db *db, const aut_uuid *id, const char *worker, i
 		aut_v_text(error_detail), aut_v_json(status_detail),
 	};
 
-	return aut_db_run(db, &run_skip_claimed, params, NULL, NULL, err);
+	aut_rows rows = {0};
+	aut_status status = aut_db_run(db, &run_skip_claimed, params, &rows, NULL, err);
+
+	if (status == AUT_OK && rows.count > 0)
+	{
+		aut_uuid automation_id = aut_rows_uuid(&rows, 0, 0);
+
+		status = aut__tally_add(db, &automation_id, aut_run_status_name(AUT_RUN_SKIPPED), 1, err);
+	}
+	aut_rows_done(&rows);
+	return status;
 }
 
 aut_status

@@ -16,7 +16,8 @@
 
 #define ENDED                                                                                      \
 	" r.status IN ('COMPLETED', 'FAILED', 'CANCELLED', 'SKIPPED') AND r.cleanup_at IS NULL"
-#define KEPT_COLUMNS "SELECT r.id, r.automation_id, r.trigger_source, r.created_at, r.output_bytes"
+#define KEPT_COLUMNS                                                                               \
+	"SELECT r.id, r.automation_id, r.trigger_source, r.created_at, r.output_bytes, r.status"
 
 /* index: the primary key, from its beginning */
 #define OLD                                                                                        \
@@ -25,7 +26,7 @@
 static const aut_stmt run_old = {
 	.name = "run_old",
 	.params = "uTl",
-	.columns = "uutTl",
+	.columns = "uutTlt",
 	.postgres = OLD " FOR UPDATE OF r SKIP LOCKED",
 	.sqlite = OLD,
 };
@@ -37,7 +38,7 @@ static const aut_stmt run_old = {
 static const aut_stmt run_beyond = {
 	.name = "run_beyond",
 	.params = "uul",
-	.columns = "uutTl",
+	.columns = "uutTlt",
 	.postgres = BEYOND " FOR UPDATE OF r SKIP LOCKED",
 	.sqlite = BEYOND,
 };
@@ -134,6 +135,8 @@ forget_run(aut_db *db, const aut_rows *rows, size_t row, aut_error *err)
 			NULL, NULL, err);
 	if (status == AUT_OK)
 		status = aut_db_run(db, &run_delete, (aut_value[]){aut_v_uuid(&id)}, NULL, NULL, err);
+	if (status == AUT_OK)
+		status = aut__tally_add(db, &automation_id, aut_rows_text(rows, row, 5), -1, err);
 	return status;
 }
 

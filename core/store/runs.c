@@ -113,15 +113,6 @@ static const aut_stmt run_list_org_after = {
 		" ORDER BY r.id DESC LIMIT $3",
 };
 
-/* index: run_status_idx */
-static const aut_stmt run_counts = {
-	.name = "run_counts",
-	.params = "u",
-	.columns = "tl",
-	.sql = "SELECT status, count(*) FROM automation.run WHERE automation_id = $1"
-		   " GROUP BY status LIMIT 6",
-};
-
 static const aut_stmt run_task = {
 	.name = "run_task",
 	.params = "u",
@@ -145,21 +136,32 @@ static const aut_stmt run_phase = {
 };
 
 /* cleanup_at is for what a backend holds, and only a run that was RUNNING made it hold something. */
+#define FINISH                                                                                     \
+	"UPDATE automation.run SET"                                                                    \
+	" status = $2,"                                                                                \
+	" completed_at = $3,"                                                                          \
+	" error_detail = $4,"                                                                          \
+	" status_detail = $5,"                                                                         \
+	" conversation_id = coalesce($6, conversation_id),"                                            \
+	" cost = coalesce($7, cost),"                                                                  \
+	" exit_code = coalesce($8, exit_code)"
 static const aut_stmt run_finish = {
 	.name = "run_finish",
-	.params = "utTtjtdiTbbb",
-	.columns = "",
-	.sql = "UPDATE automation.run SET"
-		   " status = $2,"
-		   " completed_at = $3,"
-		   " error_detail = $4,"
-		   " status_detail = $5,"
-		   " conversation_id = coalesce($6, conversation_id),"
-		   " cost = coalesce($7, cost),"
-		   " exit_code = coalesce($8, exit_code),"
-		   " cleanup_at = CASE WHEN status = 'RUNNING' THEN $9 ELSE cleanup_at END"
-		   " WHERE id = $1 AND (($10 AND status = 'PENDING') OR ($11 AND status = 'RUNNING')"
-		   " OR ($12 AND status = 'FAILED' AND substr(error_detail, 1, 11) = 'Timed out: '))",
+	.params = "utTtjtdiTbb",
+	.columns = "u",
+	.sql =
+		FINISH ", cleanup_at = CASE WHEN status = 'RUNNING' THEN $9 ELSE cleanup_at END"
+			   " WHERE id = $1 AND (($10 AND status = 'PENDING') OR ($11 AND status = 'RUNNING'))"
+			   " RETURNING automation_id",
+};
+
+/* The watchdog was wrong. */
+static const aut_stmt run_finish_timed_out = {
+	.name = "run_finish_timed_out",
+	.params = "utTtjtdi",
+	.columns = "u",
+	.sql = FINISH " WHERE id = $1 AND status = 'FAILED'"
+				  " AND substr(error_detail, 1, 11) = 'Timed out: ' RETURNING automation_id",
 };
 
 /* index: run_status_idx */
@@ -174,9 +176,18 @@ static const aut_stmt run_skip_pending = {
 };
 
 const aut_stmt *const aut__run_statements[] = {
-	&run_insert,   &run_input_insert, &run_get,        &run_list,
-	&run_list_org, &run_counts,       &run_list_after, &run_list_org_after,
-	&run_task,     &run_phase,        &run_finish,     &run_skip_pending,
+	&run_insert,
+	&run_input_insert,
+	&run_get,
+	&run_list,
+	&run_list_org,
+	&run_finish_timed_out,
+	&run_list_after,
+	&run_list_org_after,
+	&run_task,
+	&run_phase,
+	&run_finish,
+	&run_skip_pending,
 	NULL,
 };
 
@@ -328,28 +339,6 @@ aut_store_run_list_org_after(aut_db *db, const aut_uuid *org_id, const aut_uuid 
 	return list_after(db, &run_list_org_after, org_id, after, limit, out, err);
 }
 
-aut_status
-aut_store_run_counts(aut_db *db, const aut_uuid *automation_id,
-					 int64_t out_counts[AUT_RUN_STATUS_COUNT], aut_error *err)
-{
-	int64_t counts[AUT_RUN_STATUS_COUNT] = {0};
-	aut_rows rows = {0};
-	aut_status status =
-		aut_db_run(db, &run_counts, (aut_value[]){aut_v_uuid(automation_id)}, &rows, NULL, err);
-
-	for (size_t i = 0; status == AUT_OK && i < rows.count; i++)
-	{
-		aut_run_status of;
-
-		if (aut_run_status_parse(aut_rows_text(&rows, i, 0), &of))
-			counts[of] = aut_rows_int(&rows, i, 1);
-	}
-	if (status == AUT_OK)
-		memcpy(out_counts, counts, sizeof(counts));
-	aut_rows_done(&rows);
-	return status;
-}
-
 void
 aut_run_task_done(aut_run_task *task)
 {
@@ -436,6 +425,27 @@ aut_store_run_phase(aut_db *db, const aut_uuid *id, const char *phase, bool *out
 							out_won, err);
 }
 
+/* One of the two ways to an end, counted. */
+static aut_status
+finish(aut_db *db, const aut_stmt *stmt, const aut_value *params, bool *out_won, aut_error *err)
+{
+	aut_rows rows = {0};
+	aut_status status = aut_db_run(db, stmt, params, &rows, NULL, err);
+
+	if (status == AUT_OK && rows.count > 0)
+	{
+		aut_uuid automation_id = aut_rows_uuid(&rows, 0, 0);
+
+		status = aut__tally_add(db, &automation_id, params[1].data, 1, err);
+		if (status == AUT_OK && stmt == &run_finish_timed_out)
+			status =
+				aut__tally_add(db, &automation_id, aut_run_status_name(AUT_RUN_FAILED), -1, err);
+		*out_won = status == AUT_OK;
+	}
+	aut_rows_done(&rows);
+	return status;
+}
+
 aut_status
 aut_store_run_finish(aut_db *db, const aut_run_end *end, bool *out_won, aut_error *err)
 {
@@ -452,10 +462,15 @@ aut_store_run_finish(aut_db *db, const aut_run_end *end, bool *out_won, aut_erro
 		aut_v_time(end->cleanup_at),
 		aut_v_bool(end->from_pending),
 		aut_v_bool(end->from_running),
-		aut_v_bool(end->from_timed_out),
 	};
+	bool won = false;
+	aut_status status = finish(db, &run_finish, params, &won, err);
 
-	return aut__run_guarded(db, &run_finish, params, out_won, err);
+	if (status == AUT_OK && !won && end->from_timed_out)
+		status = finish(db, &run_finish_timed_out, params, &won, err);
+	if (status == AUT_OK && out_won != NULL)
+		*out_won = won;
+	return status;
 }
 
 aut_status
@@ -470,6 +485,9 @@ aut_store_run_skip_pending(aut_db *db, const aut_uuid *automation_id, bool manua
 	};
 	aut_status status = aut_db_run(db, &run_skip_pending, params, NULL, &affected, err);
 
+	if (status == AUT_OK && affected > 0)
+		status =
+			aut__tally_add(db, automation_id, aut_run_status_name(AUT_RUN_SKIPPED), affected, err);
 	if (status == AUT_OK && out_count != NULL)
 		*out_count = affected;
 	return status;

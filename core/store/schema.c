@@ -239,6 +239,33 @@
 	"CREATE INDEX automation.run_manual_idx ON run (automation_id, created_at)\n"                  \
 	"    WHERE trigger_source = 'manual';\n"
 
+/*
+ * How many runs of an automation ended how, so that a page of its runs need not count them all.  A backend
+ * of PostgreSQL counts in a slot of its own (its process id), so that nobody waits for somebody else's
+ * transaction; the janitor moves what processes that are gone have counted to slot 0.  SQLite has one writer
+ * and one slot.
+ */
+#define POSTGRES_RUN_TALLY                                                                         \
+	"CREATE TABLE automation.run_tally (\n"                                                        \
+	"    automation_id uuid NOT NULL REFERENCES automation.automation (id) ON DELETE CASCADE,\n"   \
+	"    status text NOT NULL,\n"                                                                  \
+	"    slot integer NOT NULL,\n"                                                                 \
+	"    runs bigint NOT NULL,\n"                                                                  \
+	"    PRIMARY KEY (automation_id, status, slot)\n"                                              \
+	") WITH (fillfactor = 70, autovacuum_vacuum_scale_factor = 0.02, autovacuum_vacuum_threshold " \
+	"= 1000);\n"                                                                                   \
+	"CREATE INDEX run_tally_slot_idx ON automation.run_tally (slot) WHERE slot <> 0;\n"
+
+#define SQLITE_RUN_TALLY                                                                           \
+	"CREATE TABLE automation.run_tally (\n"                                                        \
+	"    automation_id BLOB NOT NULL REFERENCES automation (id) ON DELETE CASCADE,\n"              \
+	"    status TEXT NOT NULL,\n"                                                                  \
+	"    slot INTEGER NOT NULL,\n"                                                                 \
+	"    runs INTEGER NOT NULL,\n"                                                                 \
+	"    PRIMARY KEY (automation_id, status, slot)\n"                                              \
+	") STRICT, WITHOUT ROWID;\n"                                                                   \
+	"CREATE INDEX automation.run_tally_slot_idx ON run_tally (slot) WHERE slot <> 0;\n"
+
 #define POSTGRES_RUN_INPUT                                                                         \
 	"CREATE TABLE automation.run_input (\n"                                                        \
 	"    run_id uuid NOT NULL REFERENCES automation.run (id) ON DELETE CASCADE,\n"                 \
@@ -416,11 +443,11 @@ const char *
 aut_store_schema(aut_dialect dialect)
 {
 	static const char postgres[] = POSTGRES_AUTOMATION POSTGRES_SCHEDULE POSTGRES_GAP POSTGRES_RUN
-		POSTGRES_RUN_INPUT POSTGRES_RUN_OUTPUT POSTGRES_DEDUPE POSTGRES_DISABLE_EVENT
-			POSTGRES_UPLOAD POSTGRES_WORKER POSTGRES_SANDBOX;
+		POSTGRES_RUN_TALLY POSTGRES_RUN_INPUT POSTGRES_RUN_OUTPUT POSTGRES_DEDUPE
+			POSTGRES_DISABLE_EVENT POSTGRES_UPLOAD POSTGRES_WORKER POSTGRES_SANDBOX;
 	static const char sqlite[] = SQLITE_AUTOMATION SQLITE_SCHEDULE SQLITE_GAP SQLITE_RUN
-		SQLITE_RUN_INPUT SQLITE_RUN_OUTPUT SQLITE_DEDUPE SQLITE_DISABLE_EVENT SQLITE_UPLOAD
-			SQLITE_WORKER SQLITE_SANDBOX SQLITE_META;
+		SQLITE_RUN_TALLY SQLITE_RUN_INPUT SQLITE_RUN_OUTPUT SQLITE_DEDUPE SQLITE_DISABLE_EVENT
+			SQLITE_UPLOAD SQLITE_WORKER SQLITE_SANDBOX SQLITE_META;
 
 	return dialect == AUT_DIALECT_POSTGRES ? postgres : sqlite;
 }
@@ -432,7 +459,7 @@ aut_store_statement(size_t index)
 		aut__automation_statements, aut__schedule_statements, aut__run_statements,
 		aut__claim_statements,      aut__output_statements,   aut__upload_statements,
 		aut__worker_statements,     aut__policy_statements,   aut__retention_statements,
-		aut__sandbox_statements,
+		aut__sandbox_statements,    aut__tally_statements,
 	};
 
 	for (size_t i = 0; i < sizeof(all) / sizeof(all[0]); i++)

@@ -11,6 +11,7 @@
  *   schedule     hot: the next fire of each cron automation; one row per cron automation
  *   gap          fires missed while nobody was there: one row per gap
  *   run          one row per run; hot while PENDING or RUNNING
+ *   run_tally    how many runs of an automation ended how
  *   run_input    the event or input a run was triggered with
  *   run_output   what a run printed, in chunks keyed by byte offset; the newest part is kept
  *   dedupe       keys that triggers were given, and the runs they made
@@ -120,6 +121,7 @@ aut_status aut_store_run_list_org(aut_db *db, const aut_uuid *org_id, int64_t li
 								  aut_run_list *out, aut_error *err);
 aut_status aut_store_run_list_org_after(aut_db *db, const aut_uuid *org_id, const aut_uuid *after,
 										int64_t limit, aut_run_list *out, aut_error *err);
+/* How many there are in each status; costs the same however many have ended. */
 aut_status aut_store_run_counts(aut_db *db, const aut_uuid *automation_id,
 								int64_t out_counts[AUT_RUN_STATUS_COUNT], aut_error *err);
 
@@ -438,6 +440,9 @@ aut_status aut_store_forget_dedupe_keys(aut_db *db, int64_t now, int64_t limit, 
 /* How automations were switched off, but for the newest of each. */
 aut_status aut_store_forget_disable_events(aut_db *db, int64_t before, int64_t limit,
 										   int64_t *out_count, aut_error *err);
+
+/* Tidy up what counts ended runs; nothing is lost. */
+aut_status aut_store_tally_fold(aut_db *db, int64_t limit, int64_t *out_count, aut_error *err);
 
 /* ---- workers ------------------------------------------------------------------------------- */
 

@@ -621,6 +621,68 @@ clean_up_is_due_for_me_and_for_the_dead(suite *s)
 	EXPECT_INT(SUITE_NOW + 40, next);
 }
 
+/* What is counted is what is there, whatever happened on the way. */
+static void
+expect_counts(suite *s, const aut_uuid *automation_id)
+{
+	int64_t counts[AUT_RUN_STATUS_COUNT];
+	int64_t there[AUT_RUN_STATUS_COUNT] = {0};
+	aut_run_list list = {0};
+
+	EXPECT_OK(aut_store_run_list(s->db, automation_id, 1000, 0, &list, &s->error));
+	for (size_t i = 0; i < list.count; i++)
+		there[list.items[i].status]++;
+	EXPECT_OK(aut_store_run_counts(s->db, automation_id, counts, &s->error));
+	for (int i = 0; i < AUT_RUN_STATUS_COUNT; i++)
+		suite_int(s, __FILE__, __LINE__, aut_run_status_name((aut_run_status) i), there[i],
+				  counts[i]);
+	aut_run_list_done(&list);
+}
+
+static void
+ended_runs_are_counted_as_they_come_and_go(suite *s)
+{
+	static const aut_run_status ends[] = {AUT_RUN_COMPLETED, AUT_RUN_FAILED, AUT_RUN_CANCELLED,
+										  AUT_RUN_SKIPPED};
+	aut_uuid a = suite_insert_automation(s, "a");
+	aut_uuid b = suite_insert_automation(s, "b");
+	int64_t count = 0;
+	bool more = false;
+	bool won = false;
+
+	for (int i = 0; i < 24; i++)
+	{
+		aut_run_end end = {
+			.id = suite_insert_run(s, i % 5 == 0 ? &b : &a, SUITE_NOW),
+			.status = ends[i % 4],
+			.from_running = i % 3 != 0,
+			.from_pending = i % 3 == 0,
+			.completed_at = SUITE_NOW + i,
+			.error_detail = "Timed out: x",
+			.cleanup_at = AUT_TIME_NONE,
+		};
+		aut_run_end late = end;
+
+		if (end.from_running && i % 7 != 0)
+			claim_all(s, "w");
+		EXPECT_OK(aut_store_run_finish(s->db, &end, &won, &s->error));
+		EXPECT_OK(aut_store_run_finish(s->db, &end, &won, &s->error));
+		EXPECT(!won); /* and not counted again */
+		late.status = AUT_RUN_COMPLETED;
+		late.from_timed_out = i % 8 == 1;
+		EXPECT_OK(aut_store_run_finish(s->db, &late, &won, &s->error));
+		expect_counts(s, &a);
+		expect_counts(s, &b);
+	}
+	EXPECT_OK(aut_store_tally_fold(s->db, 100, &count, &s->error));
+	EXPECT_INT(0, count); /* this process is not gone */
+	EXPECT_OK(aut_store_forget_old_runs(s->db, SUITE_NOW + 365 * 86400 * SECOND, 7, 1000, &count,
+										&more, &s->error));
+	EXPECT_INT(7, count);
+	expect_counts(s, &a);
+	expect_counts(s, &b);
+}
+
 #define TEST(name)                                                                                 \
 	{                                                                                              \
 #name, name, false                                                                         \
@@ -643,5 +705,6 @@ const suite_test suite_runs_tests[] = {
 	TEST(phases_are_kept_while_a_run_is_not_over),
 	TEST(pending_runs_are_skipped_but_manual_ones_only_if_asked),
 	TEST(clean_up_is_due_for_me_and_for_the_dead),
+	TEST(ended_runs_are_counted_as_they_come_and_go),
 	{NULL, NULL, false},
 };
