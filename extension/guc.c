@@ -62,6 +62,8 @@ static struct key_file
 	 "File with the service key of the cloud (mode 0600).", NULL},
 	{"automation.cloud_api_key_file", "cloud_api_key",
 	 "File with a user's key of the cloud (mode 0600).", NULL},
+	{"automation.webhook_secret_file", "webhook_secret",
+	 "File with the secret that signs events of the built-in sources (mode 0600).", NULL},
 };
 
 /* Entries of the table that mean nothing here: the server listens by automation.listen, logs by its

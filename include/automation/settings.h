@@ -109,6 +109,10 @@
 	  "days after which ended runs are forgotten, with their output; 0: never")                    \
 	X(run_retention_count, I, "RUN_RETENTION_COUNT", 10000, 0, 1000000,                            \
 	  "newest runs of an automation that are kept; 0: all")                                        \
+	X(webhook_secret, K, "WEBHOOK_SECRET", "", 0, 1000,                                            \
+	  "secret that signs the deliveries of the built-in event sources; empty: there are none")     \
+	X(integration_event_retention_days, I, "INTEGRATION_EVENT_RETENTION_DAYS", 14, 0, 36500,       \
+	  "days after which events are forgotten, and their delivery ids; 0: never")                   \
 	X(workspace_retention_seconds, I, "WORKSPACE_RETENTION_SECONDS", 604800, 0, 315360000,         \
 	  "age at which left work folders are removed; 0: never")
 
