@@ -169,9 +169,8 @@ ask_event(aut_agent *agent)
 	aut_buf_done(&path);
 }
 
-/* "<code> <signal or -> <seconds>" */
-static bool
-parse_exit_file(const aut_http_reply *reply, aut_agent_answer *out)
+bool
+aut__agent_exit_file(const aut_http_reply *reply, aut_agent_answer *out)
 {
 	char text[64], signal[8];
 	int code = 0;
@@ -199,7 +198,7 @@ got_exit_file(void *payload, const aut_http_reply *reply)
 	aut_agent *agent = payload;
 	agent->call = NULL;
 	aut_agent_answer answer;
-	if (reply->status == AUT_OK && reply->code == 200 && parse_exit_file(reply, &answer))
+	if (reply->status == AUT_OK && reply->code == 200 && aut__agent_exit_file(reply, &answer))
 	{
 		json_decref(agent->event_json);
 		agent->event_json = NULL;
@@ -298,26 +297,36 @@ answer_output(aut_agent *agent, const char *data, size_t len)
 	aut__agent_answer(agent, &answer);
 }
 
-/* `cur` names the last two segments: "<older> <newest>".  Decide where reading goes on. */
+bool
+aut__agent_segments(const aut_http_reply *reply, int64_t *out_older, int64_t *out_newest)
+{
+	char text[64];
+	long long older = 0, newest = 0;
+	if (reply->code != 200 || reply->body_len >= sizeof text)
+		return false;
+	memcpy(text, reply->body, reply->body_len);
+	text[reply->body_len] = '\0';
+	if (sscanf(text, "%18lld %18lld", &older, &newest) != 2 || older < 0 || newest < older)
+		return false;
+	*out_older = older;
+	*out_newest = newest;
+	return true;
+}
+
+/* Decide where reading goes on. */
 static void
 got_cur(void *payload, const aut_http_reply *reply)
 {
 	aut_agent *agent = payload;
 	agent->call = NULL;
-	char text[64];
-	long long older = 0, newest = 0;
+	int64_t older = 0, newest = 0;
 	if (reply->status != AUT_OK || reply->code == 429 || reply->code >= 500)
 	{
 		aut__agent_answer_reply(agent, "output", reply);
 		return;
 	}
-	if (reply->code == 200 && reply->body_len < sizeof text)
-	{
-		memcpy(text, reply->body, reply->body_len);
-		text[reply->body_len] = '\0';
-		if (sscanf(text, "%lld %lld", &older, &newest) != 2 || older < 0 || newest < older)
-			older = newest = 0;
-	}
+	(void) aut__agent_segments(reply, &older,
+							   &newest); /* else the first one, as if there were no other */
 	agent->segment = agent->from >= newest ? newest : older;
 	if (agent->from < agent->segment)
 		agent->from = agent->segment; /* what came before was dropped: a gap */
@@ -426,6 +435,20 @@ aut_agent_output(aut_agent *agent, int64_t from, aut_agent_cb cb, void *payload,
 
 /* ---- alive --------------------------------------------------------------------------------- */
 
+bool
+aut__agent_alive_word(const aut_http_reply *reply, bool *out_gone)
+{
+	json_t *root = NULL;
+	const char *text = NULL;
+	if (aut_json_parse(reply->body, reply->body_len, &root, NULL) == AUT_OK)
+		text = aut_json_string(root, "stdout");
+	bool gone = text != NULL && strncmp(text, "gone", 4) == 0;
+	bool alive = text != NULL && strncmp(text, "alive", 5) == 0;
+	json_decref(root);
+	*out_gone = gone;
+	return gone || alive;
+}
+
 static void
 got_alive(void *payload, const aut_http_reply *reply)
 {
@@ -436,16 +459,8 @@ got_alive(void *payload, const aut_http_reply *reply)
 		aut__agent_answer_reply(agent, "verification", reply);
 		return;
 	}
-	json_t *root = NULL;
-	const char *text = NULL;
-	if (aut_json_parse(reply->body, reply->body_len, &root, NULL) == AUT_OK)
-		text = aut_json_string(root, "stdout");
 	aut_agent_answer answer = {.result = AUT_AGENT_DONE, .retry_after_s = -1, .elapsed_s = -1};
-	bool gone = text != NULL && strncmp(text, "gone", 4) == 0;
-	bool alive = text != NULL && strncmp(text, "alive", 5) == 0;
-	answer.group_gone = gone;
-	json_decref(root);
-	if (gone || alive)
+	if (aut__agent_alive_word(reply, &answer.group_gone))
 		aut__agent_answer(agent, &answer);
 	else
 	{

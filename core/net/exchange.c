@@ -104,9 +104,8 @@ parse_query(aut_exchange *exchange, const char *query)
 	return ok;
 }
 
-/* Everything that can be known from the target.  false: no memory. */
-static bool
-parse_target(aut_exchange *exchange, const char *target)
+bool
+aut__exchange_parse_target(aut_exchange *exchange, const char *target)
 {
 	const char *raw = target_path(target);
 	size_t raw_len = strcspn(raw, "?");
@@ -168,7 +167,7 @@ aut__exchange_new(aut_http_server *server, struct MHD_Connection *connection, co
 	exchange->method = "";
 	aut_buf_init(&exchange->body, server->body_max);
 	aut_buf_init(&exchange->stream, AUT_EXCHANGE_STREAM_MAX);
-	if (!parse_target(exchange, target))
+	if (!aut__exchange_parse_target(exchange, target))
 	{
 		aut_arena_done(&exchange->arena);
 		aut_free(exchange);

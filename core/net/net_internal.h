@@ -129,6 +129,8 @@ struct aut_http_server
 };
 
 /* The raw request target has come: the exchange is born.  NULL: no memory. */
+/* Everything that can be known from the target.  false: no memory. */
+bool aut__exchange_parse_target(aut_exchange *exchange, const char *target);
 aut_exchange *aut__exchange_new(aut_http_server *server, struct MHD_Connection *connection,
 								const char *target);
 /* Headers (first call) or body or the end have come; returns what MHD wants to hear. */
