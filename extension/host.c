@@ -54,6 +54,8 @@ api_open(aut__host *host, aut_error *err)
 	if (status != AUT_OK)
 		return status;
 	if (keys[0] == NULL || keys[0][0] == '\0')
+		keys[0] = NULL;
+	if (keys[0] == NULL && !aut_settings_has_upstream(&host->settings))
 		return aut_fail(err, AUT_EDENIED,
 						"automation.listen needs a key: set automation.local_api_key_file");
 	memset(&options, 0, sizeof(options));
@@ -172,7 +174,12 @@ host_reload(aut__host *host, aut_error *err)
 		aut_settings_done(&fresh);
 		return status;
 	}
-	keys_changed = differs(fresh.local_api_key, old.local_api_key);
+	/* who may call, also as far as the cloud says; what it said so far goes with the old listener */
+	keys_changed = differs(fresh.local_api_key, old.local_api_key) ||
+				   differs(fresh.openhands_api_base_url, old.openhands_api_base_url) ||
+				   differs(fresh.cors_origins, old.cors_origins) ||
+				   differs(fresh.base_url, old.base_url) ||
+				   aut_settings_has_upstream(&fresh) != aut_settings_has_upstream(&old);
 	host->settings = fresh;
 	aut_settings_done(&old);
 	if (backend != NULL)

@@ -34,10 +34,12 @@ aut__api_request_reset(aut_api_request *request)
 	request->call_open = false;
 }
 
-static void
-request_free(aut_api_request *request)
+void
+aut__api_request_free(aut_api_request *request)
 {
 	aut__api_request_reset(request);
+	aut__api_caller_unref(request->caller);
+	json_decref(request->profile_ids);
 	json_decref(request->body);
 	json_decref(request->problems);
 	aut_arena_done(&request->arena);
@@ -87,6 +89,8 @@ unit_run(aut_unit *unit, aut_db *db, aut_error *err)
 	aut__api_request_reset(request);
 	aut_call_init(&request->call, db, api->settings, request->who, aut_now_us(api->clock));
 	request->call.agent_is_embedded = api->agent_is_embedded;
+	if (request->has_agent_profiles)
+		request->call.agent_profiles = &request->agent_profiles;
 	request->call_open = true;
 	return request->route->run(request, db, err);
 }
@@ -107,10 +111,12 @@ unit_done(aut_unit *unit, aut_status status, const aut_error *err)
 	}
 	if (status == AUT_OK && effects != 0 && api->engine != NULL)
 		aut_engine_wake(api->engine, effects);
+	else if (status == AUT_OK && effects != 0 && api->wake != NULL)
+		api->wake(api->wake_payload, effects);
 	/* the engine tells of what it did itself; this was done here */
 	if (status == AUT_OK && (request->route->flags & AUT_ROUTE_NEWS) != 0)
 		aut__api_follow_news(api, &request->id);
-	request_free(request);
+	aut__api_request_free(request);
 	aut__api_unit_done(api);
 }
 
@@ -140,9 +146,22 @@ request_begin(aut_api_request *request, const aut_api_match *match, aut_error *e
 	return status;
 }
 
+void
+aut__api_request_go(aut_api_request *request)
+{
+	if (request->route->run == NULL)
+	{
+		request_answer(request);
+		aut__api_request_free(request);
+		return;
+	}
+	aut_exchange_set_payload(request->exchange, request, request_gone);
+	aut__api_unit_add(request->api, &request->unit);
+}
+
 static void
 request_start(aut_api *api, aut_exchange *exchange, const aut_api_match *match,
-			  const aut_identity *who)
+			  const aut_identity *who, aut_api_caller *caller)
 {
 	aut_error err = AUT_ERROR_INIT;
 	aut_api_request *request = aut_calloc(1, sizeof *request);
@@ -159,18 +178,35 @@ request_start(aut_api *api, aut_exchange *exchange, const aut_api_match *match,
 	request->exchange = exchange;
 	request->route = match->route;
 	request->who = who;
+	request->caller = aut__api_caller_ref(caller);
 	status = request_begin(request, match, &err);
 	if (status != AUT_OK)
-		aut__api_reply_error(api, exchange, status, &err, request->problems);
-	else if (match->route->run == NULL)
-		request_answer(request);
-	else
 	{
-		aut_exchange_set_payload(exchange, request, request_gone);
-		aut__api_unit_add(api, &request->unit);
-		return;
+		aut__api_reply_error(api, exchange, status, &err, request->problems);
+		aut__api_request_free(request);
 	}
-	request_free(request);
+	else if (aut__api_profiles_wanted(request))
+		aut__api_profiles_ask(request);
+	else
+		aut__api_request_go(request);
+}
+
+void
+aut__api_admit(aut_api *api, aut_exchange *exchange, const aut_api_match *match,
+			   const aut_identity *who, aut_api_caller *caller)
+{
+	const char *permission = match->route->permission;
+	aut_error err = AUT_ERROR_INIT;
+
+	/* what depends on the row (A, E, O) is the service's to judge */
+	if (!who->view)
+		(void) aut_fail(&err, AUT_EDENIED, "Missing permission: view_automations");
+	else if (!who->manage && permission != NULL && strcmp(permission, "M") == 0)
+		(void) aut_fail(&err, AUT_EDENIED, "Missing permission: manage_automations");
+	if (err.code != AUT_OK)
+		aut__api_reply_error(api, exchange, err.code, &err, NULL);
+	else
+		request_start(api, exchange, match, who, caller);
 }
 
 /* ---- no route -------------------------------------------------------------------------------- */
@@ -254,7 +290,7 @@ handle(void *payload, aut_exchange *exchange)
 	const char *path = aut_exchange_path(exchange);
 	const aut_identity *who = NULL;
 	aut_error err = AUT_ERROR_INIT;
-	aut_status status = AUT_OK;
+	aut_api_credential credential;
 	aut_api_match match;
 
 	if (aut__api_guard(api, exchange))
@@ -268,16 +304,14 @@ handle(void *payload, aut_exchange *exchange)
 			aut__api_reply_detail(api, exchange, 404, "Not Found");
 		return;
 	}
-	if ((match.route->flags & AUT_ROUTE_AUTH) != 0)
-	{
-		status = aut__api_authenticate(api, exchange, &who, &err);
-		if (status == AUT_OK && !who->view)
-			status = aut_fail(&err, AUT_EDENIED, "Missing permission: view_automations");
-	}
-	if (status != AUT_OK)
-		aut__api_reply_error(api, exchange, status, &err, NULL);
+	if ((match.route->flags & AUT_ROUTE_AUTH) == 0)
+		request_start(api, exchange, &match, NULL, NULL);
+	else if (aut__api_authenticate(api, exchange, &credential, &who, &err) != AUT_OK)
+		aut__api_reply_error(api, exchange, err.code, &err, NULL);
+	else if (who != NULL)
+		aut__api_admit(api, exchange, &match, who, NULL);
 	else
-		request_start(api, exchange, &match, who);
+		aut__api_upstream_admit(api, exchange, &credential, &match);
 }
 
 /* ---- life ------------------------------------------------------------------------------------ */
@@ -297,8 +331,9 @@ keys_init(aut_api *api, const char *const *keys, aut_error *err)
 		if (api->keys[count] == NULL)
 			return aut_fail(err, AUT_ENOMEM, "out of memory");
 	}
-	if (count == 0)
-		return aut_fail(err, AUT_EINVAL, "the HTTP API needs at least one key");
+	if (count == 0 && !aut_settings_has_upstream(api->settings))
+		return aut_fail(err, AUT_EINVAL,
+						"the HTTP API needs at least one key, or a cloud that knows who calls");
 	return AUT_OK;
 }
 
@@ -329,6 +364,8 @@ aut_api_new(const aut_api_options *options, aut_api **out, aut_error *err)
 	api->settings = options->settings;
 	api->clock = options->clock;
 	api->agent_is_embedded = options->agent_is_embedded;
+	api->wake = options->wake;
+	api->wake_payload = options->wake_payload;
 	api->prefix = aut_settings_api_prefix(options->settings);
 	status = api->prefix != NULL ? AUT_OK : aut_fail(err, AUT_ENOMEM, "out of memory");
 	if (status == AUT_OK)
@@ -409,6 +446,8 @@ aut_api_free(aut_api *api)
 	engine_listen(api, false);
 	aut_http_server_free(api->server);
 	api->server = NULL;
+	aut__api_upstream_free(api);
+	aut__api_profiles_free(api);
 	api->freed = true;
 	if (api->units == 0)
 		api_drop(api);

@@ -3,7 +3,7 @@
  * core/api/api_internal.h - what the files of this room share.
  *
  * The way of a request: guard.c judges where it comes from, routes.c finds its route, auth.c who sends
- * it; then a request object is made, the route's `begin` reads query and body, and the object goes into
+ * it (upstream.c asks the cloud, and the request waits); then a request object is made, the route's `begin` reads query and body, and the object goes into
  * the turn as a unit.  Its `run` is one service call; `done` answers after the commit.  Nothing in `run`
  * touches the exchange: the client may have gone away by then, and the work is done all the same.
  */
@@ -21,6 +21,15 @@
 
 typedef struct aut_api_request aut_api_request;
 typedef struct aut_api_follower aut_api_follower;
+typedef struct aut_api_upstream aut_api_upstream;
+
+/* Somebody the cloud knows.  Shared by all their requests. */
+typedef struct aut_api_caller
+{
+	aut_identity who;
+	size_t refs;
+	json_t *kept; /* the texts of who */
+} aut_api_caller;
 
 /* ---- the listener ---------------------------------------------------------------------------- */
 
@@ -35,7 +44,9 @@ struct aut_api
 {
 	aut_loop *loop;
 	aut_turn *turn;
-	aut_engine *engine; /* NULL until the host has made it */
+	aut_engine *engine;                            /* NULL until the host has made it */
+	void (*wake)(void *payload, unsigned effects); /* NULL: the engine is here */
+	void *wake_payload;
 	const aut_settings *settings;
 	const aut_clock *clock;
 	aut_http_server *server;
@@ -45,10 +56,12 @@ struct aut_api
 	size_t units; /* of requests and followers, in the turn */
 	char *prefix; /* of all routes, without trailing slash */
 	char *keys[AUT_API_KEYS_MAX + 1];
-	aut_api_host public_host; /* of base_url */
-	aut_api_host listen_host; /* the configured address */
-	bool any_address;         /* listens on all of them: every numeric Host is ours */
-	char **origins;           /* NULL-terminated */
+	aut_api_host public_host;   /* of base_url */
+	aut_api_host listen_host;   /* the configured address */
+	bool any_address;           /* listens on all of them: every numeric Host is ours */
+	char **origins;             /* NULL-terminated */
+	aut_api_upstream *upstream; /* made at the first question */
+	struct aut_api_profiles *profiles;
 	aut_api_follower *followers;
 };
 
@@ -56,12 +69,13 @@ struct aut_api
 
 enum
 {
-	AUT_ROUTE_AUTH = 1,     /* needs an identity with view_automations */
-	AUT_ROUTE_ADDITION = 2, /* ours, not of the contract */
-	AUT_ROUTE_ROOT = 4,     /* also without the prefix */
-	AUT_ROUTE_PAGE = 8,     /* takes limit and offset, or a cursor */
-	AUT_ROUTE_NEWS = 16,    /* changes the run it names: its followers want to know */
-	AUT_ROUTE_UNLISTED = 32 /* about the API, not of it: not in its description */
+	AUT_ROUTE_AUTH = 1,      /* needs an identity with view_automations */
+	AUT_ROUTE_ADDITION = 2,  /* ours, not of the contract */
+	AUT_ROUTE_ROOT = 4,      /* also without the prefix */
+	AUT_ROUTE_PAGE = 8,      /* takes limit and offset, or a cursor */
+	AUT_ROUTE_NEWS = 16,     /* changes the run it names: its followers want to know */
+	AUT_ROUTE_UNLISTED = 32, /* about the API, not of it: not in its description */
+	AUT_ROUTE_PROFILES = 64  /* its body may name an agent profile, which only the cloud knows */
 };
 
 /* ---- what a route takes and gives, for its description (openapi.c, schemas.c) ------------------ */
@@ -116,7 +130,7 @@ typedef struct aut_api_route
 	const char *method;
 	const char *pattern; /* below the prefix; {name} is one segment and must be a UUID */
 	unsigned flags;
-	const char *permission; /* as in the contract: V, A, E, O; NULL when none */
+	const char *permission; /* as in the contract: V, M, A, E, O; NULL when none */
 	int code;               /* of success */
 	/* Read query and body; add problems or fail.  May be NULL. */
 	aut_status (*begin)(aut_api_request *request, aut_error *err);
@@ -155,6 +169,7 @@ struct aut_api_request
 	aut_exchange *exchange; /* NULL once the client has gone away */
 	const aut_api_route *route;
 	const aut_identity *who;
+	aut_api_caller *caller; /* who lives there; NULL: for ever */
 	aut_call call;
 	bool call_open;
 	aut_arena arena; /* what must outlive the exchange */
@@ -171,6 +186,10 @@ struct aut_api_request
 	bool flag;
 	aut_created_by created_by;
 	int64_t delay_s;
+	bool has_agent_profiles; /* they were asked for */
+	aut_agent_profiles agent_profiles;
+	json_t *profile_ids;
+	aut_http_call *asking;
 
 	/* made by run */
 	int code; /* 0: the route's */
@@ -179,6 +198,13 @@ struct aut_api_request
 	char *name, *url;
 };
 
+/* All that was read is there: into the turn with it, or answer at once. */
+void aut__api_request_go(aut_api_request *request);
+void aut__api_request_free(aut_api_request *request);
+/* The sender is known: check its permission and begin.  The exchange is answered or taken over; caller
+ * (may be NULL: who lives for ever) stays the other's. */
+void aut__api_admit(aut_api *api, aut_exchange *exchange, const aut_api_match *match,
+					const aut_identity *who, aut_api_caller *caller);
 /* Drop what run made, so that it may run again. */
 void aut__api_request_reset(aut_api_request *request);
 /* Copy into the request's arena; NULL stays NULL.  ENOMEM when out of memory. */
@@ -226,9 +252,44 @@ void aut__api_reply_error(aut_api *api, aut_exchange *exchange, aut_status statu
 
 /* ---- who and from where ---------------------------------------------------------------------- */
 
-/* *out lives for ever.  EUNAUTH. */
+/* What a request shows to say who sends it.  Texts live in the exchange. */
+typedef struct aut_api_credential
+{
+	const char *cookie; /* name, or NULL: a key */
+	const char *text;
+	size_t len;
+	bool has_org; /* X-Org-Id */
+	aut_uuid org_id;
+} aut_api_credential;
+/* EUNAUTH when there is none; without the organization. */
+aut_status aut__api_credential(aut_exchange *exchange, aut_api_credential *out, aut_error *err);
+/* *out (lives for ever) for one of our own keys; NULL when the cloud has to be asked.  EUNAUTH; EBADREQ
+ * for a bad X-Org-Id. */
 aut_status aut__api_authenticate(const aut_api *api, aut_exchange *exchange,
-								 const aut_identity **out, aut_error *err);
+								 aut_api_credential *credential, const aut_identity **out,
+								 aut_error *err);
+/* The header lines of a question to the cloud in the caller's name, NULL-terminated; each aut_free.
+ * False: no memory (what was made is still the caller's). */
+#define AUT_API_CREDENTIAL_LINES 3
+bool aut__api_credential_lines(const aut_api_credential *credential, char **lines);
+
+/* Reading the cloud's answers (identity_answer.c). */
+aut_status aut__api_caller_read(const char *body, size_t len, aut_api_caller **out, aut_error *err);
+aut_status aut__api_profiles_read(const char *body, size_t len, json_t **out_ids, aut_error *err);
+aut_api_caller *aut__api_caller_ref(aut_api_caller *caller); /* NULL is fine */
+void aut__api_caller_unref(aut_api_caller *caller);
+
+/* Find out who shows this credential, now or later, and admit or refuse it (upstream.c). */
+void aut__api_upstream_admit(aut_api *api, aut_exchange *exchange,
+							 const aut_api_credential *credential, const aut_api_match *match);
+/* The client that asks the cloud; NULL when there is none. */
+aut_http_client *aut__api_upstream_http(aut_api *api, aut_error *err);
+void aut__api_upstream_free(aut_api *api); /* after the listener */
+
+/* Does it name an agent profile that has to be asked for?  Then ask, and go on later (agent_profiles.c). */
+bool aut__api_profiles_wanted(const aut_api_request *request);
+void aut__api_profiles_ask(aut_api_request *request);
+void aut__api_profiles_free(aut_api *api);
 /* Does it carry a credential a browser would not add by itself? */
 bool aut__api_has_token(const aut_exchange *exchange);
 

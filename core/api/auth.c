@@ -3,14 +3,20 @@
  * core/api/auth.c - who sends a request.
  *
  * A credential is looked for as the contract says: `Authorization` that starts with exactly "Bearer ",
- * else a non-blank X-Session-API-Key.  The first that is present decides; one that does not fit never
- * falls through to the next.  Only local keys are known here, and they are compared in constant time;
- * cookies and keys of elsewhere answer 401.
+ * else a non-blank X-Session-API-Key, else one of the cloud's cookies, which may come in pieces.  The
+ * first that is present decides; one that does not fit never falls through to the next.
+ *
+ * A key that is one of ours (compared in constant time) is the local identity.  Any other credential is a
+ * question to the cloud (upstream.c) - where there is a cloud: when runs execute there, or when its URL
+ * was given.  Where an operator chose a local key and runs execute locally, a wrong key is a wrong key
+ * and nobody else is asked.
  */
 #include <string.h>
 #include <strings.h>
 
 #include "core/api/api_internal.h"
+
+#define COOKIE_CHUNKS_MAX 8
 
 static const char bearer[] = "Bearer ";
 
@@ -20,9 +26,11 @@ blank(char c)
 	return c == ' ' || c == '\t' || c == '\r' || c == '\n' || c == '\f' || c == '\v';
 }
 
-/* The credential's bytes within a header, or false when there is none. */
+/* ---- what was sent --------------------------------------------------------------------------- */
+
+/* The key's bytes within a header, or false when there is none. */
 static bool
-credential(const aut_exchange *exchange, const char **out_key, size_t *out_len)
+find_key(const aut_exchange *exchange, const char **out_key, size_t *out_len)
 {
 	const char *header = aut_exchange_header(exchange, "Authorization");
 	const char *end;
@@ -46,27 +54,149 @@ credential(const aut_exchange *exchange, const char **out_key, size_t *out_len)
 	return end > header;
 }
 
-aut_status
-aut__api_authenticate(const aut_api *api, aut_exchange *exchange, const aut_identity **out,
-					  aut_error *err)
+/* The value of the last cookie of that name; quotes around it go. */
+static bool
+find_cookie(const char *header, const char *name, size_t name_len, const char **out,
+			size_t *out_len)
 {
-	const char *key;
-	size_t len;
+	bool found = false;
+
+	while (*header != '\0')
+	{
+		size_t len = strcspn(header, ";");
+		const char *from = header, *end = header + len, *equals;
+
+		while (from < end && blank(*from))
+			from++;
+		while (end > from && blank(end[-1]))
+			end--;
+		equals = memchr(from, '=', (size_t) (end - from));
+		if (equals != NULL && (size_t) (equals - from) == name_len &&
+			memcmp(from, name, name_len) == 0)
+		{
+			*out = equals + 1;
+			*out_len = (size_t) (end - equals - 1);
+			if (*out_len >= 2 && **out == '"' && end[-1] == '"')
+			{
+				(*out)++;
+				*out_len -= 2;
+			}
+			found = true;
+		}
+		header += len + (header[len] == ';');
+	}
+	return found;
+}
+
+/* <name>, <name>_1, … joined until the first that is missing. */
+static aut_status
+join_cookie(aut_exchange *exchange, const char *header, const char *name, const char **out,
+			aut_error *err)
+{
+	struct
+	{
+		const char *from;
+		size_t len;
+	} pieces[COOKIE_CHUNKS_MAX];
+	size_t count = 0, total = 0;
+	char *text, *at;
+
+	for (; count < COOKIE_CHUNKS_MAX; count++)
+	{
+		char piece[40];
+		int len = count == 0 ? snprintf(piece, sizeof piece, "%s", name)
+							 : snprintf(piece, sizeof piece, "%s_%zu", name, count);
+
+		if (!find_cookie(header, piece, (size_t) len, &pieces[count].from, &pieces[count].len))
+			break;
+		total += pieces[count].len;
+	}
+	if (total == 0)
+		return AUT_OK;
+	text = at = aut_arena_alloc(aut_exchange_arena(exchange), total + 1);
+	if (text == NULL)
+		return aut_fail(err, AUT_ENOMEM, "out of memory");
+	for (size_t i = 0; i < count; i++)
+	{
+		memcpy(at, pieces[i].from, pieces[i].len);
+		at += pieces[i].len;
+	}
+	*at = '\0';
+	*out = text;
+	return AUT_OK;
+}
+
+aut_status
+aut__api_credential(aut_exchange *exchange, aut_api_credential *out, aut_error *err)
+{
+	static const char *const names[] = {"openhands_auth", "keycloak_auth"};
+	const char *cookies = aut_exchange_header(exchange, "Cookie");
+	const char *joined = NULL;
+	aut_status status = AUT_OK;
+
+	memset(out, 0, sizeof *out);
+	if (find_key(exchange, &out->text, &out->len))
+		return out->len > 0 ? AUT_OK : aut_fail(err, AUT_EUNAUTH, "Invalid API key");
+	for (size_t i = 0; cookies != NULL && i < 2 && joined == NULL && status == AUT_OK; i++)
+	{
+		status = join_cookie(exchange, cookies, names[i], &joined, err);
+		out->cookie = names[i];
+	}
+	if (status == AUT_OK && joined == NULL)
+		return aut_fail(err, AUT_EUNAUTH, "Not authenticated");
+	if (status == AUT_OK)
+	{
+		out->text = joined;
+		out->len = strlen(joined);
+	}
+	return status;
+}
+
+/* ---- whose it is ----------------------------------------------------------------------------- */
+
+static bool
+is_ours(const aut_api *api, const aut_api_credential *credential)
+{
 	bool match = false;
 
-	if (!credential(exchange, &key, &len))
-		return aut_fail(err, AUT_EUNAUTH, "Not authenticated");
 	/* every key is compared, so that the time says nothing about which one was close */
 	for (size_t i = 0; api->keys[i] != NULL; i++)
 	{
-		if (aut_equal_constant_time(key, len, api->keys[i], strlen(api->keys[i])))
+		if (aut_equal_constant_time(credential->text, credential->len, api->keys[i],
+									strlen(api->keys[i])))
 			match = true;
 	}
-	if (len == 0 || !match)
-		return aut_fail(err, AUT_EUNAUTH, "Invalid API key");
-	*out = aut_identity_local();
-	if (*out == NULL)
-		return aut_fail(err, AUT_EINTERNAL, "the local identity is not available");
+	return match;
+}
+
+aut_status
+aut__api_authenticate(const aut_api *api, aut_exchange *exchange, aut_api_credential *credential,
+					  const aut_identity **out, aut_error *err)
+{
+	const aut_settings *settings = api->settings;
+	const char *org;
+	aut_status status = aut__api_credential(exchange, credential, err);
+
+	*out = NULL;
+	if (status != AUT_OK)
+		return status;
+	if (credential->cookie == NULL && is_ours(api, credential))
+	{
+		*out = aut_identity_local();
+		return AUT_OK;
+	}
+	if (!aut_settings_has_upstream(settings) ||
+		(credential->cookie == NULL && settings->local_api_key[0] != '\0' &&
+		 aut_settings_backend(settings) != AUT_BACKEND_CLOUD))
+		return aut_fail(err, AUT_EUNAUTH,
+						credential->cookie == NULL ? "Invalid API key" : "Not authenticated");
+	org = aut_exchange_header(exchange, "X-Org-Id");
+	if (org != NULL && org[0] != '\0')
+	{
+		if (!aut_uuid_parse(org, strlen(org), &credential->org_id))
+			return aut_fail(err, AUT_EBADREQ, "X-Org-Id must be a UUID");
+		credential->has_org = true;
+	}
 	return AUT_OK;
 }
 

@@ -38,6 +38,7 @@ struct aut_api_follower
 	aut_exchange *exchange; /* NULL: the client has gone, or the stream has ended */
 	aut_api_follower *next, **link;
 	const aut_identity *who;
+	aut_api_caller *caller; /* who lives there; NULL: for ever */
 	aut_uuid run_id;
 	int64_t after;   /* next byte to send */
 	int64_t sent_ms; /* when something was last written (monotonic) */
@@ -91,6 +92,7 @@ follower_free(aut_api_follower *follower)
 	aut_timer_free(follower->timer);
 	aut_free(follower->phase);
 	aut_free(follower->status);
+	aut__api_caller_unref(follower->caller);
 	aut_free(follower);
 }
 
@@ -373,6 +375,7 @@ follower_new(aut_api_request *request)
 	follower->api = api;
 	follower->exchange = request->exchange;
 	follower->who = request->who;
+	follower->caller = aut__api_caller_ref(request->caller);
 	follower->run_id = request->id;
 	follower->after = request->after;
 	follower->sent_ms = now_ms(follower);

@@ -85,7 +85,7 @@ static const aut_api_route routes[] = {
 	 .about = {"delete_upload", "Delete an upload and its content", .errors = "404"}},
 
 	/* automations */
-	{"POST", "/v1", AUTH, "V", 201, aut__api_body_begin, aut__api_automation_create,
+	{"POST", "/v1", AUTH | AUT_ROUTE_PROFILES, "V", 201, aut__api_body_begin, aut__api_automation_create,
 	 .about = {"create_automation",
 			   "Create an automation; 200 and the old one when its template has one already",
 			   .body = "CreateAutomationRequest", .reply = "AutomationResponse", .also = 200,
@@ -98,7 +98,7 @@ static const aut_api_route routes[] = {
 			   .reply = "AllRunsResponse"}},
 	{"GET", "/v1/{automation_id}", AUTH, "V", 200, .run = aut__api_automation_get,
 	 .about = {"get_automation", "One automation", .reply = "AutomationResponse", .errors = "404"}},
-	{"PATCH", "/v1/{automation_id}", AUTH, "E", 200, aut__api_body_begin,
+	{"PATCH", "/v1/{automation_id}", AUTH | AUT_ROUTE_PROFILES, "E", 200, aut__api_body_begin,
 	 aut__api_automation_update,
 	 .about = {"update_automation", "Change what is given, keep the rest",
 			   .body = "UpdateAutomationRequest", .reply = "AutomationResponse",

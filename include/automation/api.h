@@ -17,12 +17,15 @@ typedef struct aut_api_options
 	aut_loop *loop;
 	aut_turn *turn;
 	aut_engine *engine; /* NULL: told later with aut_api_set_engine, before the loop runs */
+	/* Where the engine is in another process: called with the effects of what was committed. */
+	void (*wake)(void *payload, unsigned effects);
+	void *wake_payload;
 	const aut_settings *settings;
 	const aut_clock *clock;
 	const char *address;
 	uint16_t port;
 	/* Keys accepted as the local identity (AUTOMATION_LOCAL_API_KEY, or the generated one).  At least
-	 * one; NULL-terminated. */
+	 * one, unless the cloud knows who calls; NULL-terminated. */
 	const char *const *keys;
 	bool agent_is_embedded;
 	bool reuse_port;
