@@ -21,4 +21,10 @@
 
 extern const aut_command aut_client_commands[]; /* ends with a NULL name */
 
+/* What an operand of the command may be, as client_words wants it ("names", "runs", "names,runs", "live");
+ * NULL: nothing that the daemon knows. */
+const char *client_word_kind(const char *command);
+/* `words KIND …`: candidates for a shell's completion; silent when there is no daemon. */
+int client_words(int argc, char **argv);
+
 #endif

@@ -12,6 +12,7 @@
  * client_edit.c     edit
  * client_automations.c  names to ids; list, show, pause, resume, rm
  * client_runs.c     run ids; run, runs, logs, cancel
+ * client_words.c    names and run ids for completions
  * client_follow.c   server-sent events, following a run
  * cmd_doctor.c, cmd_backup.c   doctor and backup, which work without a daemon
  *

@@ -13,6 +13,7 @@
 #include <string.h>
 
 #include "automation/settings.h"
+#include "standalone/client.h"
 
 #define WORD_MAX 40
 
@@ -383,6 +384,8 @@ put_bash_command(FILE *out, const aut_command *command)
 		(void) fputs("\t\twords=$commands\n", out);
 	if (takes_file(command))
 		(void) fputs("\t\tfiles=1\n", out);
+	if (client_word_kind(command->name) != NULL)
+		(void) fprintf(out, "\t\tkind=%s\n", client_word_kind(command->name));
 	(void) fputs("\t\t;;\n", out);
 }
 
@@ -391,11 +394,24 @@ complete_bash(FILE *out)
 {
 	const aut_command *command;
 
-	(void) fputs("# bash completion of automation, made by: automation completion bash\n"
-				 "_automation() {\n"
-				 "\tlocal cur=${COMP_WORDS[COMP_CWORD]} prev=${COMP_WORDS[COMP_CWORD - 1]}\n"
-				 "\tlocal options='' words='' files='' commands='",
-				 out);
+	(void) fputs(
+		"# bash completion of automation, made by: automation completion bash\n"
+		/* what the daemon knows, for the options that say which daemon; quoted as the shell wants it */
+		"_automation_words() {\n"
+		"\tlocal i word quoted where=()\n"
+		"\tfor ((i = 2; i + 1 < COMP_CWORD; i++)); do\n"
+		"\t\tcase ${COMP_WORDS[i]} in --data | --url | --api-key) "
+		"where+=(\"${COMP_WORDS[i]}\" \"${COMP_WORDS[i + 1]}\") ;; esac\n"
+		"\tdone\n"
+		"\twhile IFS=$'\\t' read -r word _; do\n"
+		"\t\tprintf -v quoted %q \"$word\"\n"
+		"\t\t[[ $word == \"$cur\"* || $quoted == \"$cur\"* ]] && COMPREPLY+=(\"$quoted\")\n"
+		"\tdone < <(\"${COMP_WORDS[0]}\" completion words \"$1\" \"${where[@]}\" 2>/dev/null)\n"
+		"}\n"
+		"_automation() {\n"
+		"\tlocal cur=${COMP_WORDS[COMP_CWORD]} prev=${COMP_WORDS[COMP_CWORD - 1]}\n"
+		"\tlocal options='' words='' files='' kind='' commands='",
+		out);
 	put_command_names(out);
 	(void) fputs("'\n"
 				 "\tCOMPREPLY=()\n"
@@ -414,6 +430,8 @@ complete_bash(FILE *out)
 				 "\t\tif [ -n \"$files\" ]; then\n"
 				 "\t\t\tcompopt -o filenames\n"
 				 "\t\t\tCOMPREPLY=($(compgen -f -- \"$cur\"))\n"
+				 "\t\telif [ -n \"$kind\" ]; then\n"
+				 "\t\t\t_automation_words \"$kind\"\n"
 				 "\t\telse\n"
 				 "\t\t\tCOMPREPLY=($(compgen -W \"$words\" -- \"$cur\"))\n"
 				 "\t\tfi\n"
@@ -477,6 +495,15 @@ complete_zsh(FILE *out)
 
 	(void) fputs(
 		"#compdef automation\n# zsh completion of automation, made by: automation completion zsh\n"
+		/* lines of "word<TAB>about" become zsh's "word:about", a colon in the word escaped */
+		"_automation_words() {\n\tlocal -a where list\n\tlocal i line word about\n"
+		"\tfor ((i = 2; i + 1 < CURRENT; i++)); do\n"
+		"\t\tcase $words[i] in --data|--url|--api-key) where+=(${(Q)words[i]} ${(Q)words[i+1]}) ;; "
+		"esac\n\tdone\n"
+		"\tfor line in \"${(@f)$(${(Q)program} completion words $1 $where 2>/dev/null)}\"; do\n"
+		"\t\tword=${line%%$'\\t'*}; about=${line#\"$word\"}; about=${about#$'\\t'}\n"
+		"\t\t[[ -n $word ]] && list+=(\"${word//:/\\\\:}${about:+:$about}\")\n"
+		"\tdone\n\t_describe word list\n}\n"
 		"_automation() {\n\tlocal -a commands=(\n",
 		out);
 	for (size_t i = 0; (command = aut_command_at(i)) != NULL; i++)
@@ -487,7 +514,8 @@ complete_zsh(FILE *out)
 	}
 	(void) fputs(
 		"\t)\n\tif (( CURRENT == 2 )); then\n\t\t_describe command commands\n\t\treturn\n\tfi\n"
-		"\tlocal command=$words[2]\n\tshift words\n\t(( CURRENT-- ))\n\tcase $command in\n",
+		"\tlocal program=$words[1] command=$words[2]\n\tshift words\n\t(( CURRENT-- ))\n\tcase "
+		"$command in\n",
 		out);
 	for (size_t i = 0; (command = aut_command_at(i)) != NULL; i++)
 	{
@@ -503,6 +531,9 @@ complete_zsh(FILE *out)
 			put_command_names(out);
 			(void) fputs(")'", out);
 		}
+		else if (client_word_kind(command->name) != NULL)
+			(void) fprintf(out, " \\\n\t\t\t'1:name:_automation_words %s'",
+						   client_word_kind(command->name));
 		else
 			(void) fputs(takes_file(command) ? " \\\n\t\t\t'1:file:_files'" : " \\\n\t\t\t'*: :'",
 						 out);
@@ -542,9 +573,20 @@ complete_fish(FILE *out)
 	const char *at;
 	option o;
 
-	(void) fputs("# fish completion of automation, made by: automation completion fish\n"
-				 "complete -c automation -f\n",
-				 out);
+	(void) fputs(
+		"# fish completion of automation, made by: automation completion fish\n"
+		"function __automation_words\n"
+		"\tset -l words (commandline -opc)\n"
+		"\tset -l where\n"
+		"\tfor i in (seq 2 (count $words))\n"
+		"\t\tif contains -- $words[$i] --data --url --api-key; and test $i -lt (count $words)\n"
+		"\t\t\tset -a where $words[$i] $words[(math $i + 1)]\n"
+		"\t\tend\n"
+		"\tend\n"
+		"\t$words[1] completion words $argv[1] $where 2>/dev/null\n"
+		"end\n"
+		"complete -c automation -f\n",
+		out);
 	for (size_t i = 0; (command = aut_command_at(i)) != NULL; i++)
 	{
 		(void) fprintf(out, "complete -c automation -n __fish_use_subcommand -a %s -d \"%s\"\n",
@@ -555,6 +597,11 @@ complete_fish(FILE *out)
 		if (takes_file(command))
 			(void) fprintf(out, "complete -c automation -n '__fish_seen_subcommand_from %s' -F\n",
 						   command->name);
+		if (client_word_kind(command->name) != NULL)
+			(void) fprintf(out,
+						   "complete -c automation -n '__fish_seen_subcommand_from %s'"
+						   " -a '(__automation_words %s)'\n",
+						   command->name, client_word_kind(command->name));
 	}
 	(void) fprintf(out,
 				   "complete -c automation -n '__fish_seen_subcommand_from completion' -a '%s'\n",
@@ -573,6 +620,8 @@ aut_cmd_completion(int argc, char **argv)
 		void (*put)(FILE *out);
 	} makers[] = {{"bash", complete_bash}, {"zsh", complete_zsh}, {"fish", complete_fish}};
 
+	if (argc > 2 && strcmp(argv[1], "words") == 0)
+		return client_words(argc - 1, argv + 1);
 	for (size_t i = 0; argc == 2 && i < sizeof makers / sizeof makers[0]; i++)
 	{
 		if (strcmp(argv[1], makers[i].shell) != 0)
@@ -592,8 +641,8 @@ const aut_command aut_manual_commands[] = {
 	{"completion", "print completions for a shell",
 	 "Usage: automation completion bash|zsh|fish\n"
 	 "\n"
-	 "Prints what the shell needs to complete commands and options; make install puts it where\n"
-	 "shells look.  By hand:\n"
+	 "Prints what the shell needs to complete commands, options, names and run ids (asked of the\n"
+	 "daemon, if there is one); make install puts it where shells look.  By hand:\n"
 	 "\n"
 	 "  eval \"$(automation completion bash)\"                   in ~/.bashrc\n"
 	 "  automation completion zsh >~/.zfunc/_automation        with ~/.zfunc in fpath\n"

@@ -5,12 +5,14 @@ import io
 import json
 import os
 import re
+import shlex
 import shutil
 import signal
 import socket
 import sqlite3
 import subprocess
 import tarfile
+import time
 
 import pytest
 from conftest import PROGRAM, ROOT, clean_environment, wait_until
@@ -349,6 +351,68 @@ def test_completion__bash_offers_what_fits():
     assert "doctor" in complete("automation", "help", "d")
     assert complete("automation", "backup", "READ") == ["README.md"]
     assert complete("automation", "create", "x", "--timeout", "") == []
+
+
+def in_shell(shell, daemon, *words, program=PROGRAM):
+    """What that shell offers for the last word, with the daemon's folder named on the line."""
+    line = [program, words[0], "--data", str(daemon.data), *words[1:]]
+    if shell == "bash":
+        script = call("completion", "bash").stdout + """
+compopt() { :; }
+COMP_WORDS=("$@"); COMP_CWORD=$(($# - 1)); _automation; printf '%s\\n' "${COMPREPLY[@]}"
+"""
+        argv = ["bash", "-c", script, "bash", *line]
+    elif shell == "zsh":
+        # without a terminal: the two functions of zsh that would show what is offered, print it
+        script = call("completion", "zsh").stdout.replace('\n_automation "$@"\n', "\n") + """
+_describe() { print -rl -- "${(@P)2}" }
+_arguments() { eval "${${argv[-1]#1:name:}}" }
+words=("$@"); CURRENT=$#; _automation
+"""
+        argv = ["zsh", "-f", "-c", script, "zsh", *line]
+    else:
+        text = " ".join(shlex.quote(word) for word in line[:-1]) + " " + line[-1]
+        argv = ["fish", "--no-config", "-c", f"{call('completion', 'fish').stdout}\ncomplete -C {shlex.quote(text)}"]
+    done = subprocess.run(argv, capture_output=True, text=True, timeout=30, env=clean_environment(HOME=str(daemon.folder)))
+    assert done.stderr == ""
+    return [line for line in done.stdout.splitlines() if line]
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
+def test_completion__offers_names_and_runs_of_the_daemon(own_daemon, shell, tmp_path):
+    if not shutil.which(shell):
+        pytest.skip(f"no {shell}")
+    gate = tmp_path / "gate"
+    os.mkfifo(gate)
+    own_daemon.create("nightly", HELLO)
+    own_daemon.create("my: own", HELLO)
+    own_daemon.create("waits", f"#!/bin/sh\nread -r word <{gate}\n")
+    ended = own_daemon.json("run", "nightly")["id"]
+    wait_until(lambda: own_daemon.json("show", ended)["status"], lambda s: s == "COMPLETED")
+    live = own_daemon.json("run", "waits")["id"]
+    quoted = {"bash": "my:\\ own", "zsh": "my\\: own"}.get(shell, "my: own")
+    names = in_shell(shell, own_daemon, "run", "")
+    assert sorted(names) == sorted(["nightly", quoted, "waits"])
+    offered = in_shell(shell, own_daemon, "logs", "")
+    assert any(ended in word for word in offered) and any(live in word for word in offered) and "nightly" in offered
+    offered = in_shell(shell, own_daemon, "cancel", "")
+    assert len(offered) == 1 and live in offered[0]
+    own_daemon("cancel", live)
+    # silent and quick where nobody answers
+    own_daemon.stop()
+    began = time.monotonic()
+    assert in_shell(shell, own_daemon, "run", "") == []
+    assert time.monotonic() - began < 10
+
+
+def test_completion__gives_up_on_a_daemon_that_hangs():
+    with socket.socket() as silent:
+        silent.bind(("127.0.0.1", 0))
+        silent.listen()
+        began = time.monotonic()
+        done = call("completion", "words", "names", "--url", f"http://127.0.0.1:{silent.getsockname()[1]}", "--api-key", "x")
+        assert (done.stdout, done.stderr) == ("", "")
+        assert time.monotonic() - began < 5
 
 
 def test_completion__of_another_shell_is_refused():
