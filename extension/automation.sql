@@ -440,7 +440,7 @@ SELECT p.pid,
            AND r.worker OPERATOR(pg_catalog.=) w.name) AS running
   FROM automation._processes() p
   LEFT JOIN automation.worker w ON w.pid OPERATOR(pg_catalog.=) p.pid
-                               AND p.type OPERATOR(pg_catalog.=) 'automation worker';
+                               AND p.type OPERATOR(pg_catalog.=) ANY (ARRAY['automation worker', 'automation dispatcher']);
 COMMENT ON VIEW automation.workers IS 'The processes that work for this database, and how many runs each holds.';
 
 CREATE FUNCTION automation.doctor(OUT item text, OUT ok boolean, OUT detail text)
