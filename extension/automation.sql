@@ -53,6 +53,7 @@ COMMENT ON TABLE automation.disable_event IS 'When and why automations were swit
 COMMENT ON TABLE automation.upload IS 'Tarballs kept in the database: names and owners.';
 COMMENT ON TABLE automation.upload_data IS 'Tarballs kept in the database: content.';
 COMMENT ON TABLE automation.worker IS 'Which worker holds runs, and until when it is believed alive.';
+COMMENT ON TABLE automation.custom_webhook IS 'Sources of events, and the sealed secrets that sign them. Read through automation.webhooks.';
 COMMENT ON TABLE automation.sandbox IS 'Cloud sandboxes made for runs, and what must still happen to them.';
 
 -- The launcher finds the databases that have the extension by the owner of this table.
@@ -88,6 +89,7 @@ SELECT pg_catalog.pg_extension_config_dump('automation.dedupe', '');
 SELECT pg_catalog.pg_extension_config_dump('automation.disable_event', '');
 SELECT pg_catalog.pg_extension_config_dump('automation.upload', '');
 SELECT pg_catalog.pg_extension_config_dump('automation.upload_data', '');
+SELECT pg_catalog.pg_extension_config_dump('automation.custom_webhook', '');
 
 -- ---- who sees what --------------------------------------------------------------------------
 
@@ -132,6 +134,7 @@ ALTER TABLE automation.upload ENABLE ROW LEVEL SECURITY;
 ALTER TABLE automation.upload_data ENABLE ROW LEVEL SECURITY;
 ALTER TABLE automation.worker ENABLE ROW LEVEL SECURITY;
 ALTER TABLE automation.sandbox ENABLE ROW LEVEL SECURITY;
+ALTER TABLE automation.custom_webhook ENABLE ROW LEVEL SECURITY;
 ALTER TABLE automation.marker ENABLE ROW LEVEL SECURITY;
 
 CREATE VIEW automation.automations WITH (security_barrier) AS

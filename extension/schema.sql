@@ -180,3 +180,21 @@ CREATE TABLE automation.sandbox (
 ) WITH (fillfactor = 70);
 CREATE INDEX sandbox_run_idx ON automation.sandbox (run_id);
 CREATE INDEX sandbox_due_idx ON automation.sandbox (due_at) WHERE due_at IS NOT NULL;
+CREATE TABLE automation.custom_webhook (
+    id uuid NOT NULL,
+    org_id uuid NOT NULL,
+    owner text,
+    name text NOT NULL,
+    source text NOT NULL,
+    event_key_expr text NOT NULL,
+    signature_header text NOT NULL,
+    signature_scheme text,
+    event_id_header text,
+    enabled boolean NOT NULL,
+    secret bytea NOT NULL,
+    created_at timestamptz NOT NULL,
+    updated_at timestamptz NOT NULL,
+    PRIMARY KEY (id)
+);
+CREATE UNIQUE INDEX custom_webhook_source_idx ON automation.custom_webhook (org_id, source);
+CREATE INDEX custom_webhook_newest_idx ON automation.custom_webhook (org_id, created_at DESC, id DESC);

@@ -24,6 +24,7 @@
 
 #include "core/store/internal.h"
 #include "core/store/schema_cloud.h"
+#include "core/store/schema_event.h"
 
 /* ---- automation ---------------------------------------------------------------------------- */
 
@@ -444,10 +445,11 @@ aut_store_schema(aut_dialect dialect)
 {
 	static const char postgres[] = POSTGRES_AUTOMATION POSTGRES_SCHEDULE POSTGRES_GAP POSTGRES_RUN
 		POSTGRES_RUN_TALLY POSTGRES_RUN_INPUT POSTGRES_RUN_OUTPUT POSTGRES_DEDUPE
-			POSTGRES_DISABLE_EVENT POSTGRES_UPLOAD POSTGRES_WORKER POSTGRES_SANDBOX;
+			POSTGRES_DISABLE_EVENT POSTGRES_UPLOAD POSTGRES_WORKER POSTGRES_SANDBOX
+				POSTGRES_EVENT_TABLES;
 	static const char sqlite[] = SQLITE_AUTOMATION SQLITE_SCHEDULE SQLITE_GAP SQLITE_RUN
 		SQLITE_RUN_TALLY SQLITE_RUN_INPUT SQLITE_RUN_OUTPUT SQLITE_DEDUPE SQLITE_DISABLE_EVENT
-			SQLITE_UPLOAD SQLITE_WORKER SQLITE_SANDBOX SQLITE_META;
+			SQLITE_UPLOAD SQLITE_WORKER SQLITE_SANDBOX SQLITE_EVENT_TABLES SQLITE_META;
 
 	return dialect == AUT_DIALECT_POSTGRES ? postgres : sqlite;
 }
@@ -459,7 +461,7 @@ aut_store_statement(size_t index)
 		aut__automation_statements, aut__schedule_statements, aut__run_statements,
 		aut__claim_statements,      aut__output_statements,   aut__upload_statements,
 		aut__worker_statements,     aut__policy_statements,   aut__retention_statements,
-		aut__sandbox_statements,    aut__tally_statements,
+		aut__sandbox_statements,    aut__tally_statements,    aut__webhook_statements,
 	};
 
 	for (size_t i = 0; i < sizeof(all) / sizeof(all[0]); i++)

@@ -197,6 +197,7 @@ aut_store_suite(aut_db *db, unsigned flags, aut_suite_report report, void *paylo
 	failed += run_list(&s, suite_runs_tests, report, payload);
 	failed += run_list(&s, suite_policy_tests, report, payload);
 	failed += run_list(&s, suite_sandbox_tests, report, payload);
+	failed += run_list(&s, suite_webhook_tests, report, payload);
 	failed += run_list(&s, suite_driver_tests, report, payload);
 	empty_tables(&s);
 	return failed;

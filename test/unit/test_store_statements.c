@@ -277,6 +277,10 @@ test_store__hot_statements_use_their_index(void **state)
 		{"sandbox_of_run", "sandbox_run_idx"},
 		{"sandbox_due", "sandbox_due_idx"},
 		{"sandbox_next_due", "sandbox_due_idx"},
+		{"webhook_by_source", "custom_webhook_source_idx (org_id=? AND source=?)"},
+		{"webhook_list", "custom_webhook_newest_idx"},
+		{"webhook_list_after",
+		 "custom_webhook_newest_idx (org_id=? AND (created_at,id)<(?,?))"},
 	};
 	static const char *const may_sort[] = {"upload_list", "upload_list_after", "run_cleanup_due",
 											   "sandbox_of_run", "sandbox_due"};
