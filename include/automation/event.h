@@ -139,6 +139,41 @@ bool aut_pattern_match(const json_t *on, const char *key);
 /* Length of the family in front of the first dot; what a forwarder is asked for. */
 size_t aut_pattern_family(const char *pattern);
 
+/* ---- the index over triggers ------------------------------------------------------------------- */
+
+/*
+ * An event should meet only the automations it may concern.  So each trigger has keys, and each event asks
+ * for the few keys that fit it.  A key is a scope, and perhaps a text that the payload must have somewhere:
+ *
+ *   scope   "=push" for a pattern without wildcards, ".pull_request" for one whose family is spelled out
+ *           ("pull_request.*"), "*" for all others
+ *   path    where the filter, whatever else it says, cannot be true unless the text there is the one with
+ *           that hash: from `repository.full_name == 'o/r' && …`; "" when it says nothing of the kind
+ *
+ * Candidates are still judged by pattern and filter: a key may let too many through, never too few.
+ */
+#define AUT_TRIGGER_SOURCE_MAX 255 /* bytes; no delivery has a longer one */
+#define AUT_TRIGGER_SCOPE_MAX  256 /* bytes, with the NUL */
+#define AUT_TRIGGER_PATH_MAX   256
+#define AUT_TRIGGER_KEYS_MAX   64 /* a trigger with more patterns has the one key "*" */
+#define AUT_EVENT_SCOPES_MAX   3
+
+typedef struct aut_trigger_key
+{
+	char scope[AUT_TRIGGER_SCOPE_MAX];
+	char path[AUT_TRIGGER_PATH_MAX];
+	int64_t literal;
+} aut_trigger_key;
+
+/* The keys of a stored trigger (AUT_TRIGGER_KEYS_MAX at most, aut_free) and its source, which lives in
+ * trigger; none when no delivery can ever concern it (cron, `manual`, `sql`). */
+aut_status aut_trigger_keys(const json_t *trigger, aut_trigger_key **out, size_t *out_count,
+							const char **out_source, aut_error *err);
+/* The scopes an event with that key asks for; returns how many. */
+size_t aut_event_scopes(const char *key, char out[AUT_EVENT_SCOPES_MAX][AUT_TRIGGER_SCOPE_MAX]);
+/* The hash of the text the payload has at path; false when it has none there. */
+bool aut_event_literal(const json_t *payload, const char *path, int64_t *out);
+
 /* ---- subjects and conversations -------------------------------------------------------------- */
 
 /*

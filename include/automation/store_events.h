@@ -8,6 +8,7 @@
 #ifndef AUT_STORE_EVENTS_H
 #define AUT_STORE_EVENTS_H
 
+#include "automation/event.h"
 #include "automation/store.h"
 
 /* ---- events -------------------------------------------------------------------------------- */
@@ -78,18 +79,6 @@ aut_status aut_store_forget_events(aut_db *db, int64_t before, int64_t limit, in
 								   aut_error *err);
 
 /* ---- the trigger index ----------------------------------------------------------------------- */
-
-#define AUT_TRIGGER_SOURCE_MAX 255 /* bytes; no delivery has a longer one */
-#define AUT_TRIGGER_SCOPE_MAX  256 /* bytes, with the NUL */
-#define AUT_TRIGGER_PATH_MAX   256
-
-/* One key of an automation: events of that scope whose text at path has that hash (path "": all). */
-typedef struct aut_trigger_key
-{
-	char scope[AUT_TRIGGER_SCOPE_MAX];
-	char path[AUT_TRIGGER_PATH_MAX];
-	int64_t literal;
-} aut_trigger_key;
 
 /* Under which keys an automation is found from now on; count 0: under none.  stamp: a number that nothing
  * of this org had before.  *out_changed false: it had none and has none. */
