@@ -364,6 +364,7 @@ aut_api_new(const aut_api_options *options, aut_api **out, aut_error *err)
 	api->settings = options->settings;
 	api->clock = options->clock;
 	api->agent_is_embedded = options->agent_is_embedded;
+	api->keys_generated = options->keys_generated;
 	api->wake = options->wake;
 	api->wake_payload = options->wake_payload;
 	api->prefix = aut_settings_api_prefix(options->settings);

@@ -51,6 +51,7 @@ struct aut_api
 	const aut_clock *clock;
 	aut_http_server *server;
 	bool agent_is_embedded;
+	bool keys_generated;
 	bool stopping;
 	bool freed;   /* by its host; the memory goes with the last unit */
 	size_t units; /* of requests and followers, in the turn */

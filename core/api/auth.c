@@ -186,7 +186,7 @@ aut__api_authenticate(const aut_api *api, aut_exchange *exchange, aut_api_creden
 		return AUT_OK;
 	}
 	if (!aut_settings_has_upstream(settings) ||
-		(credential->cookie == NULL && settings->local_api_key[0] != '\0' &&
+		(credential->cookie == NULL && api->keys[0] != NULL && !api->keys_generated &&
 		 aut_settings_backend(settings) != AUT_BACKEND_CLOUD))
 		return aut_fail(err, AUT_EUNAUTH,
 						credential->cookie == NULL ? "Invalid API key" : "Not authenticated");

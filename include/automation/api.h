@@ -27,6 +27,7 @@ typedef struct aut_api_options
 	/* Keys accepted as the local identity (AUTOMATION_LOCAL_API_KEY, or the generated one).  At least
 	 * one, unless the cloud knows who calls; NULL-terminated. */
 	const char *const *keys;
+	bool keys_generated; /* nobody chose them: where there is a cloud, others may be its keys */
 	bool agent_is_embedded;
 	bool reuse_port;
 } aut_api_options;

@@ -17,6 +17,7 @@ import re
 import shutil
 import signal
 import subprocess
+import sys
 import tarfile
 import tempfile
 import time
@@ -28,6 +29,7 @@ import requests
 from host_extension import Extension
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+sys.path.insert(0, os.path.join(ROOT, "test", "fakes"))
 BINARY = os.environ.get("AUTOMATION_BINARY", os.path.join(ROOT, "build", "automation"))
 PREFIX = "/api/automation"
 START_S = 30
@@ -257,6 +259,41 @@ def api(server):
     if server is None:
         return Api(os.environ["AUT_API_URL"], os.environ["AUT_API_KEY"])
     return Api(server.url, server.key) if HOST == "extension" else server.api()
+
+
+@pytest.fixture(scope="session")
+def cloud():
+    """The cloud that says who calls, for `shared`."""
+    from upstream import Upstream
+    with Upstream() as upstream:
+        yield upstream
+
+
+@pytest.fixture(scope="session")
+def shared(cloud):
+    """A server of several organizations: callers are whom the cloud knows.  Gives a function from a
+    credential (a bearer key) to an Api, with `url` and `log()`."""
+    waits = {"auth_initial_backoff": "0.02", "auth_max_backoff": "0.1", "http_timeout": "3"}
+    if HOST == "url":
+        pytest.skip("needs a server of its own")
+    if HOST == "extension":
+        server = Extension(BINARY, ROOT)
+        try:
+            server.start(until, openhands_api_base_url=cloud.url, local_api_key_file=None, **waits)
+        except BaseException:
+            server.end()
+            raise
+    else:
+        server = Daemon(env={"AUTOMATION_OPENHANDS_API_BASE_URL": cloud.url,
+                             **{f"AUTOMATION_{k.upper()}": v for k, v in waits.items()}}).start()
+
+    def api(key):
+        return Api(server.url, key)
+
+    api.url = server.url
+    api.log = server.log
+    yield api
+    server.end()
 
 
 @pytest.fixture

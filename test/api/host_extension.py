@@ -61,7 +61,8 @@ class Extension:
         with open(self.environment["PG_LOG"], errors="replace") as f:
             return f.read()
 
-    def start(self, until):
+    def start(self, until, **more):
+        """Settings beside the usual ones: more; None leaves a usual one out."""
         state = self.start_agent(until)
         with socket.socket() as free:
             free.bind(("127.0.0.1", 0))
@@ -73,8 +74,11 @@ class Extension:
             "workspace_base": os.path.join(self.folder, "work"),
             "http_role": "postgres",
         }
+        settings.update(more)
         args = []
         for name, value in settings.items():
+            if value is None:
+                continue
             args += ["-c", f"automation.{name} = '{value}'"]
         text = self.cluster("start", *args)
         self.environment = dict(re.findall(r"^export (\w+)='?([^'\n]*)'?$", text, re.M))
