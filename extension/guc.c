@@ -62,6 +62,10 @@ static struct key_file
 	 "File with the service key of the cloud (mode 0600).", NULL},
 	{"automation.cloud_api_key_file", "cloud_api_key",
 	 "File with a user's key of the cloud (mode 0600).", NULL},
+	{"automation.aws_secret_access_key_file", "aws_secret_access_key",
+	 "File with the secret access key for S3 (mode 0600).", NULL},
+	{"automation.gcs_secret_access_key_file", "gcs_secret_access_key",
+	 "File with the HMAC key for GCS (mode 0600).", NULL},
 	{"automation.webhook_secret_file", "webhook_secret",
 	 "File with the secret that signs events of the built-in sources (mode 0600).", NULL},
 };
@@ -146,12 +150,47 @@ check_private_urls(char **newval, void **extra, GucSource source)
 	return check_word("allow_private_urls", *newval);
 }
 
+static bool
+check_file_store(char **newval, void **extra, GucSource source)
+{
+	(void) extra;
+	(void) source;
+	return check_word("file_store", *newval);
+}
+
+static bool
+check_object_download(char **newval, void **extra, GucSource source)
+{
+	(void) extra;
+	(void) source;
+	return check_word("object_download", *newval);
+}
+
+static bool
+check_auth_header(char **newval, void **extra, GucSource source)
+{
+	(void) extra;
+	(void) source;
+	return check_word("agent_server_auth_header", *newval);
+}
+
 static GucStringCheckHook
 text_check(const aut_setting_info *info)
 {
-	if (strcmp(info->member, "backend") == 0)
-		return check_backend;
-	return strcmp(info->member, "allow_private_urls") == 0 ? check_private_urls : NULL;
+	static const struct
+	{
+		const char *member;
+		GucStringCheckHook hook;
+	} hooks[] = {{"backend", check_backend},
+				 {"allow_private_urls", check_private_urls},
+				 {"file_store", check_file_store},
+				 {"object_download", check_object_download},
+				 {"agent_server_auth_header", check_auth_header}};
+
+	for (size_t i = 0; i < lengthof(hooks); i++)
+		if (strcmp(info->member, hooks[i].member) == 0)
+			return hooks[i].hook;
+	return NULL;
 }
 
 static void

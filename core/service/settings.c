@@ -56,6 +56,8 @@ static const struct
 } CHOICES[] = {
 	{"backend", {"auto", "agent-server", "cloud", "embedded", "none", NULL}},
 	{"allow_private_urls", {"auto", "true", "false", NULL}},
+	{"file_store", {"database", "local", "s3", "gcs", NULL}},
+	{"object_download", {"agent", "server", NULL}},
 };
 
 /* Variables of the reference without effect here, with the reason that people are told. */
@@ -121,6 +123,28 @@ static const char *const OTHER_NAMES[] = {
 	"AGENT_PROFILE_ID", "CONVERSATION_ID", "KV_TOKEN", "CALLBACK_API_KEY", "PLUGIN_ROOT",
 	"CONFIG_PATH", "EXECUTION_SPEC_PATH", "REQUIRED_PLUGINS_PATH", "AGENT_PROFILE_NAME",
 	"AGENT_PROFILE_KIND", "LLM_PROFILE_NAME"};
+
+/* The names that the contract gives without the prefix (config.md section 7). The prefixed one has the
+ * last word. */
+static const struct
+{
+	const char *name;
+	const char *member;
+} PLAIN_NAMES[] = {
+	{"FILE_STORE", "file_store"},
+	{"LOCAL_STORAGE_PATH", "local_storage_path"},
+	{"AWS_S3_BUCKET", "aws_s3_bucket"},
+	{"AWS_S3_ENDPOINT", "aws_s3_endpoint"},
+	{"AWS_S3_SECURE", "aws_s3_secure"},
+	{"AWS_DEFAULT_REGION", "aws_region"},
+	{"AWS_REGION", "aws_region"},
+	{"AWS_ACCESS_KEY_ID", "aws_access_key_id"},
+	{"AWS_SECRET_ACCESS_KEY", "aws_secret_access_key"},
+	{"GCS_BUCKET_NAME", "gcs_bucket_name"},
+	{"GCS_ACCESS_KEY_ID", "gcs_access_key_id"},
+	{"GCS_SECRET_ACCESS_KEY", "gcs_secret_access_key"},
+	{"STORAGE_EMULATOR_HOST", "storage_emulator_host"},
+};
 
 size_t
 aut_setting_count(void)
@@ -311,6 +335,19 @@ check_choice(const aut_setting_info *info, const char *text, aut_error *err)
 	return AUT_OK;
 }
 
+/* A token of RFC 9110. */
+static aut_status
+check_header_name(const aut_setting_info *info, const char *text, aut_error *err)
+{
+	static const char token[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789"
+								"!#$%&'*+-.^_`|~";
+
+	if (text[strspn(text, token)] == '\0')
+		return AUT_OK;
+	return aut_fail(err, AUT_EINVAL, "%s must be the name of a header, not \"%.40s\"", info->name,
+					text);
+}
+
 /* Values of secrets stay out of messages; that of others helps to find the mistake. */
 static aut_status
 check_text(const aut_setting_info *info, const char *text, aut_error *err)
@@ -328,6 +365,8 @@ check_text(const aut_setting_info *info, const char *text, aut_error *err)
 		if ((unsigned char) text[i] < 0x20 || text[i] == 0x7f)
 			return aut_fail(err, AUT_EINVAL, "%s must not contain control characters", info->name);
 	}
+	if (strcmp(info->member, "agent_server_auth_header") == 0)
+		return check_header_name(info, text, err);
 	return check_choice(info, text, err);
 }
 
@@ -449,11 +488,39 @@ warn_unknown(const char *variable, size_t name_len,
 	warn(payload, message);
 }
 
+/* The variables without the prefix, in the order of the table, so that a later name wins. */
+static aut_status
+plain_names(aut_settings *settings, char **environment, aut_error *err)
+{
+	aut_status status = AUT_OK;
+
+	for (size_t i = 0; i < sizeof PLAIN_NAMES / sizeof PLAIN_NAMES[0]; i++)
+	{
+		size_t len = strlen(PLAIN_NAMES[i].name);
+
+		for (char **at = environment; at != NULL && *at != NULL && status == AUT_OK; at++)
+		{
+			if (strncmp(*at, PLAIN_NAMES[i].name, len) != 0 || (*at)[len] != '=' ||
+				(*at)[len + 1] == '\0')
+				continue;
+			status = aut_settings_set(settings, aut_setting_find(PLAIN_NAMES[i].member),
+									  *at + len + 1, err);
+			if (status != AUT_OK)
+				aut_error_context(err, "%s", PLAIN_NAMES[i].name);
+		}
+	}
+	return status;
+}
+
 aut_status
 aut_settings_from_environment(aut_settings *settings, char **environment,
 							  void (*warn)(void *payload, const char *message), void *payload,
 							  aut_error *err)
 {
+	aut_status plain = plain_names(settings, environment, err);
+
+	if (plain != AUT_OK)
+		return plain;
 	/* Other spellings first, so that the documented one has the last word. */
 	for (int exact = 0; exact <= 1; exact++)
 	{
@@ -543,6 +610,11 @@ aut_settings_check(const aut_settings *settings, aut_error *err)
 		return aut_fail(err, AUT_EINVAL,
 						PREFIX "BACKEND is cloud, but neither " PREFIX "SERVICE_KEY nor " PREFIX
 							   "CLOUD_API_KEY is set");
+	if (settings->hybrid_cloud && backend == AUT_BACKEND_AGENT_SERVER &&
+		settings->service_key[0] == '\0' && settings->cloud_api_key[0] == '\0')
+		return aut_fail(err, AUT_EINVAL,
+						PREFIX "HYBRID_CLOUD is set, but neither " PREFIX "SERVICE_KEY nor " PREFIX
+							   "CLOUD_API_KEY is");
 	if (settings->rate_limit_min_wait > settings->rate_limit_max_wait)
 		return aut_fail(err, AUT_EINVAL,
 						PREFIX "RATE_LIMIT_MIN_WAIT is more than " PREFIX "RATE_LIMIT_MAX_WAIT");

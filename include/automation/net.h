@@ -115,8 +115,11 @@ typedef struct aut_http_request
 	const char *multipart_field; /* … or, when set, as the one file part of multipart/form-data */
 	const char *multipart_filename; /* default "upload" */
 	const char *content_type;       /* of the body or of the part */
-	int64_t timeout_ms;             /* of the whole request; 0: 60 s */
-	size_t reply_max;               /* bytes of the reply's body; 0: 1 MiB */
+	/* Sign it as Amazon's services want it: "aws:amz:<region>:<service>", and the key.  No query then; a body
+	 * in one piece. */
+	const char *aws_sigv4, *aws_key_id, *aws_secret;
+	int64_t timeout_ms; /* of the whole request; 0: 60 s */
+	size_t reply_max;   /* bytes of the reply's body; 0: 1 MiB */
 	aut_http_cb cb;
 	void *payload;
 } aut_http_request;

@@ -20,7 +20,8 @@
  *   kind I: integer          kind B: boolean 0/1
  *   kind D: number with decimals; the value and its bounds are kept in thousandths, which makes seconds
  *           milliseconds
- * The environment variable is "AUTOMATION_" name.
+ * The environment variable is "AUTOMATION_" name; a few are also known without the prefix, as in the
+ * service this is compatible with (settings.c, PLAIN_NAMES).
  */
 #define AUT_SETTINGS_MAP(X)                                                                        \
 	X(backend, S, "BACKEND", "auto", 1, 20,                                                        \
@@ -114,7 +115,36 @@
 	X(integration_event_retention_days, I, "INTEGRATION_EVENT_RETENTION_DAYS", 14, 0, 36500,       \
 	  "days after which events are forgotten, and their delivery ids; 0: never")                   \
 	X(workspace_retention_seconds, I, "WORKSPACE_RETENTION_SECONDS", 604800, 0, 315360000,         \
-	  "age at which left work folders are removed; 0: never")
+	  "age at which left work folders are removed; 0: never")                                      \
+	X(upload_retention_days, I, "UPLOAD_RETENTION_DAYS", 30, 0, 36500,                             \
+	  "days after which uploads that no automation uses are deleted; 0: never")                    \
+	X(file_store, S, "FILE_STORE", "database", 1, 20,                                              \
+	  "where uploads over HTTP are kept: database, local (a folder), s3 or gcs")                   \
+	X(local_storage_path, S, "LOCAL_STORAGE_PATH", "~/.openhands/automation/storage", 0, 4000,     \
+	  "the folder of local")                                                                       \
+	X(aws_s3_bucket, S, "AWS_S3_BUCKET", "", 0, 255, "the bucket of s3")                           \
+	X(aws_s3_endpoint, S, "AWS_S3_ENDPOINT", "", 0, 2000,                                          \
+	  "where S3 is; empty: Amazon's, in AWS_REGION")                                               \
+	X(aws_s3_secure, B, "AWS_S3_SECURE", 1, 0, 1,                                                  \
+	  "whether S3 is spoken to over https; must agree with the endpoint's scheme")                 \
+	X(aws_region, S, "AWS_REGION", "us-east-1", 1, 100,                                            \
+	  "region that requests to S3 are signed for")                                                 \
+	X(aws_access_key_id, S, "AWS_ACCESS_KEY_ID", "", 0, 200, "id of the key for S3")               \
+	X(aws_secret_access_key, K, "AWS_SECRET_ACCESS_KEY", "", 0, 1000, "the key for S3")            \
+	X(gcs_bucket_name, S, "GCS_BUCKET_NAME", "", 0, 255, "the bucket of gcs")                      \
+	X(gcs_access_key_id, S, "GCS_ACCESS_KEY_ID", "", 0, 200, "id of the HMAC key for gcs")         \
+	X(gcs_secret_access_key, K, "GCS_SECRET_ACCESS_KEY", "", 0, 1000, "the HMAC key for gcs")      \
+	X(storage_emulator_host, S, "STORAGE_EMULATOR_HOST", "", 0, 2000,                              \
+	  "where gcs is; empty: https://storage.googleapis.com")                                       \
+	X(object_sources, S, "OBJECT_SOURCES", "", 0, 8000,                                            \
+	  "comma list of s3://bucket/prefix and gs://bucket/prefix that automations may run "          \
+	  "tarballs from, with the keys above; empty: none")                                           \
+	X(object_download, S, "OBJECT_DOWNLOAD", "agent", 1, 20,                                       \
+	  "who downloads these: agent (is given a signed URL) or server (and uploads to the agent)")   \
+	X(agent_server_auth_header, S, "AGENT_SERVER_AUTH_HEADER", "X-Session-API-Key", 1, 100,        \
+	  "header in which the key of the agent server is sent; Authorization: as a bearer token")     \
+	X(hybrid_cloud, B, "HYBRID_CLOUD", 0, 0, 1,                                                    \
+	  "whether runs at an agent server are given a key and the URL of the cloud")
 
 typedef struct aut_settings
 {

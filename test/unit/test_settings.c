@@ -413,7 +413,7 @@ test_settings__the_document_names_each_setting(void **state)
 		char name[100];
 		const aut_setting_info *info;
 
-		if (sscanf(line, "| `%99[A-Z_]` |", name) != 1)
+		if (sscanf(line, "| `%99[A-Z0-9_]` |", name) != 1)
 			continue;
 		info = aut_setting_find(name);
 		if (info == NULL)
