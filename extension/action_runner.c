@@ -4,7 +4,9 @@
  * after them, ending them.  What such a process does is in sql_action.c.
  *
  * Each action is a background worker of its own, connected as the automation's owner, at most
- * automation.sql_workers at once.  The postmaster tells the worker (by its latch) when one ends.
+ * automation.sql_workers at once in a database, however many dispatchers it has: a dispatcher takes a
+ * place, which is a user lock with a number, before it registers a process, and gives it back when that
+ * has ended.  The postmaster tells the dispatcher (by its latch) when one ends.
  *
  * Nothing is executed twice: the process first notes its start in the run's row, under the condition
  * that none is noted yet.  A worker that comes after a dead one finds an action that goes on by the user
@@ -29,8 +31,8 @@ typedef struct action
 {
 	bool used;
 	aut_uuid run;
-	BackgroundWorkerHandle *handle; /* NULL: begun by an earlier worker */
-} action;
+	BackgroundWorkerHandle *handle;
+} action; /* its number is that of its place */
 
 static struct runner
 {
@@ -57,20 +59,16 @@ takes(aut_local_runner *self, const aut_run_task *task)
 
 /* ---- is it going on --------------------------------------------------------------------------- */
 
-/* Does a process hold the action's lock?  When that cannot be found out: yes, and ask again. */
+/* Try a user lock, for the session.  False also when that cannot be found out (no memory for locks). */
 static bool
-lock_is_held(const aut_uuid *run)
+lock_try(const LOCKTAG *tag)
 {
 	MemoryContext outer = CurrentMemoryContext;
-	volatile bool held = true;
-	LOCKTAG tag;
+	volatile bool taken = false;
 
-	aut__action_tag(&tag, MyDatabaseId, run);
 	PG_TRY();
 	{
-		held = LockAcquire(&tag, ExclusiveLock, true, true) == LOCKACQUIRE_NOT_AVAIL;
-		if (!held)
-			LockRelease(&tag, ExclusiveLock, true);
+		taken = LockAcquire(tag, ExclusiveLock, true, true) == LOCKACQUIRE_OK;
 	}
 	PG_CATCH();
 	{
@@ -78,7 +76,38 @@ lock_is_held(const aut_uuid *run)
 		FlushErrorState();
 	}
 	PG_END_TRY();
-	return held;
+	return taken;
+}
+
+/* Does a process hold the action's lock?  When that cannot be found out: yes, and ask again. */
+static bool
+lock_is_held(const aut_uuid *run)
+{
+	LOCKTAG tag;
+
+	aut__action_tag(&tag, MyDatabaseId, run);
+	if (!lock_try(&tag))
+		return true;
+	LockRelease(&tag, ExclusiveLock, true);
+	return false;
+}
+
+static bool
+place_take(int number)
+{
+	LOCKTAG tag;
+
+	aut__place_tag(&tag, MyDatabaseId, number);
+	return lock_try(&tag);
+}
+
+static void
+place_leave(int number)
+{
+	LOCKTAG tag;
+
+	aut__place_tag(&tag, MyDatabaseId, number);
+	LockRelease(&tag, ExclusiveLock, true);
 }
 
 static action *
@@ -95,8 +124,6 @@ goes_on(const action *at)
 {
 	pid_t pid;
 
-	if (at->handle == NULL)
-		return lock_is_held(&at->run);
 	return GetBackgroundWorkerPid(at->handle, &pid) != BGWH_STOPPED;
 }
 
@@ -106,6 +133,9 @@ forget(action *at)
 	if (at->handle != NULL)
 		pfree(at->handle);
 	memset(at, 0, sizeof(*at));
+	place_leave((int) (at - runner.actions));
+	if (aut__workers > 1)
+		aut__wake_other_worker(); /* somebody may wait for the place */
 }
 
 static bool
@@ -122,21 +152,25 @@ alive(aut_local_runner *self, const aut_run_task *task)
 	return false;
 }
 
-/* A free place, or NULL when as many go on as may. */
-static action *
-free_place(void)
+void
+aut__action_tidy(void)
 {
-	action *place = NULL;
-	int running = 0;
-
 	for (int i = 0; i < AUT__SQL_WORKERS_MAX; i++)
-	{
-		if (runner.actions[i].used && goes_on(&runner.actions[i]))
-			running++;
-		else if (!runner.actions[i].used && place == NULL)
-			place = &runner.actions[i];
-	}
-	return running < aut__sql_workers ? place : NULL;
+		if (runner.actions[i].used && !goes_on(&runner.actions[i]))
+			forget(&runner.actions[i]);
+}
+
+/* A free place, taken, or NULL when as many go on as may.  Those that an earlier worker began hold no
+ * place any more, but are seen. */
+static action *
+take_place(void)
+{
+	if (aut__count_processes(MyDatabaseId, AUT__ACTION_TYPE) >= aut__sql_workers)
+		return NULL;
+	for (int i = 0; i < aut__sql_workers && i < AUT__SQL_WORKERS_MAX; i++)
+		if (!runner.actions[i].used && place_take(i))
+			return &runner.actions[i];
+	return NULL;
 }
 
 /* ---- start and stop --------------------------------------------------------------------------- */
@@ -210,7 +244,7 @@ start(aut_local_runner *self, const aut_run_task *task, int64_t time_limit_s, au
 	/* Begun by an earlier worker: it goes on, or it has ended, which alive() will tell. */
 	if (task->run.bash_command_id != NULL || lock_is_held(&task->run.id))
 		return AUT_OK;
-	place = free_place();
+	place = take_place();
 	if (place == NULL)
 		return aut_fail(err, AUT_EBUSY, "%d SQL actions are executing (automation.sql_workers)",
 						aut__sql_workers);
@@ -219,13 +253,16 @@ start(aut_local_runner *self, const aut_run_task *task, int64_t time_limit_s, au
 	order.attempt = task->run.attempt;
 	order.limit_s = time_limit_s;
 	status = find_owner(task, &order.owner, err);
+	if (status != AUT_OK && aut_status_may_retry(status))
+		status = aut_fail(err, AUT_EBUSY, "the owner cannot be looked up now");
+	if (status == AUT_OK && !register_process(&order, &place->handle))
+		status = aut_fail(err, AUT_EBUSY,
+						  "no slot is free for a background worker (max_worker_processes)");
 	if (status != AUT_OK)
-		return aut_status_may_retry(status)
-				   ? aut_fail(err, AUT_EBUSY, "the owner cannot be looked up now")
-				   : status;
-	if (!register_process(&order, &place->handle))
-		return aut_fail(err, AUT_EBUSY,
-						"no slot is free for a background worker (max_worker_processes)");
+	{
+		place_leave((int) (place - runner.actions));
+		return status;
+	}
 	place->used = true;
 	place->run = task->run.id;
 	return AUT_OK;

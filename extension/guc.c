@@ -32,6 +32,8 @@ PG_MODULE_MAGIC;
 bool aut__enabled = true;
 char *aut__listen = NULL;
 char *aut__http_role = NULL;
+int aut__workers = 1;
+int aut__http_workers = 0;
 int aut__sql_workers = 2;
 uint64 aut__settings_generation = 1;
 
@@ -258,6 +260,14 @@ define_own_settings(void)
 							   "Database role that owns automations made over HTTP.",
 							   "Empty: only administrators see them from SQL.", &aut__http_role, "",
 							   PGC_SUSET, 0, NULL, changed_text, NULL);
+	DefineCustomIntVariable("automation.workers", "Processes of a database that execute runs.",
+							"The worker is the first; each takes one of max_worker_processes.",
+							&aut__workers, 1, 1, AUT__WORKERS_MAX, PGC_SUSET, 0, NULL,
+							changed_number, NULL);
+	DefineCustomIntVariable(
+		"automation.http_workers", "Processes of a database that serve the HTTP API.",
+		"0: the worker itself; else each takes one of max_worker_processes.", &aut__http_workers, 0,
+		0, AUT__HTTP_WORKERS_MAX, PGC_SUSET, 0, NULL, changed_number, NULL);
 	DefineCustomIntVariable(
 		"automation.sql_workers", "SQL actions of a database that execute at once.",
 		"Each is a process and takes one of max_worker_processes.", &aut__sql_workers, 2, 0,

@@ -29,7 +29,9 @@ struct aut__host
 	aut_turn turn;
 	aut_http_client *http;
 	aut_backend *backend;
-	aut_engine *engine;
+	aut_engine *engine; /* NULL in an HTTP worker */
+	aut__role role;
+	int number;
 	aut_settings settings; /* lent to engine and API, replaced in place */
 	char worker[48];
 	char *api_url; /* where runs report; "" without a listener */
@@ -41,6 +43,15 @@ struct aut__host
 };
 
 /* ---- the API --------------------------------------------------------------------------------- */
+
+/* Served by an HTTP worker, to be done by others. */
+static void
+pass_on(void *payload, unsigned effects)
+{
+	(void) payload;
+	(void) effects;
+	aut__wake_worker();
+}
 
 static aut_status
 api_open(aut__host *host, aut_error *err)
@@ -67,6 +78,9 @@ api_open(aut__host *host, aut_error *err)
 	options.address = address;
 	options.port = port;
 	options.keys = keys;
+	options.wake = pass_on;
+	/* else a second server on the port would go unnoticed */
+	options.reuse_port = aut__http_workers > 1;
 	return aut_api_new(&options, &host->api, err);
 }
 
@@ -88,11 +102,18 @@ api_try(void *payload)
 	aut_timer_set(host->listen_retry, LISTEN_RETRY_MS);
 }
 
+/* The worker itself, unless others do. */
+static bool
+serves(const aut__host *host)
+{
+	return host->role == AUT__ROLE_HTTP || (host->role == AUT__ROLE_MAIN && aut__http_workers == 0);
+}
+
 /* Make the listener what automation.listen says. */
 static void
 api_follow_settings(aut__host *host, bool keys_changed)
 {
-	const char *wanted = aut__listen != NULL ? aut__listen : "";
+	const char *wanted = serves(host) && aut__listen != NULL ? aut__listen : "";
 
 	if (strcmp(host->listen, wanted) == 0 && !keys_changed)
 		return;
@@ -153,6 +174,18 @@ find_api_url(const aut_settings *settings, char **out, aut_error *err)
 	return AUT_OK;
 }
 
+/* Limits hold for the database: of several dispatchers each has its part. */
+static void
+share(const aut__host *host, aut_settings *settings)
+{
+	int64_t runs = settings->max_parallel_runs;
+
+	settings->max_parallel_runs =
+		runs / aut__workers + (host->number < runs % aut__workers ? 1 : 0);
+	settings->max_agent_connections =
+		(settings->max_agent_connections + aut__workers - 1) / aut__workers;
+}
+
 static aut_status
 host_reload(aut__host *host, aut_error *err)
 {
@@ -163,11 +196,13 @@ host_reload(aut__host *host, aut_error *err)
 
 	if (status != AUT_OK)
 		return status;
-	if (aut_settings_backend(&fresh) != aut_settings_backend(&old) ||
-		differs(fresh.agent_server_url, old.agent_server_url) ||
-		differs(fresh.agent_server_api_key, old.agent_server_api_key) ||
-		differs(fresh.sandbox_agent_server_url, old.sandbox_agent_server_url) ||
-		differs(fresh.workspace_base, old.workspace_base))
+	share(host, &fresh);
+	if (host->role != AUT__ROLE_HTTP &&
+		(aut_settings_backend(&fresh) != aut_settings_backend(&old) ||
+		 differs(fresh.agent_server_url, old.agent_server_url) ||
+		 differs(fresh.agent_server_api_key, old.agent_server_api_key) ||
+		 differs(fresh.sandbox_agent_server_url, old.sandbox_agent_server_url) ||
+		 differs(fresh.workspace_base, old.workspace_base)))
 		status = backend_open(host, &fresh, &backend, err);
 	if (status != AUT_OK)
 	{
@@ -200,7 +235,7 @@ aut__host_reload(aut__host *host)
 	/* Key files may have new content under their old names, so always read everything. */
 	if (host_reload(host, &err) != AUT_OK)
 		aut_log(AUT_LOG_WARNING, "settings stay as they were: %s", err.message);
-	aut_engine_wake(host->engine, ~0u);
+	aut__host_wake(host);
 }
 
 /* The first settings.  A bad one must not keep the engine away: whatever can be read is used. */
@@ -245,10 +280,33 @@ engine_open(aut__host *host, aut_error *err)
 	options.pid = (int64_t) getpid();
 	options.api_url = host->api_url;
 	options.take_over = true; /* the guard lock proves that the last holder is gone */
+	options.dispatch_only = host->role == AUT__ROLE_DISPATCHER;
 	status = aut_engine_new(&options, &host->engine, err);
 	if (status == AUT_OK)
 		aut_engine_on_news(host->engine, on_news, host);
 	return status;
+}
+
+/* Where runs are executed, and by what. */
+static aut_status
+execution_open(aut__host *host, aut_error *err)
+{
+	aut_status status = backend_open(host, &host->settings, &host->backend, err);
+
+	if (status == AUT_OK)
+		status = find_api_url(&host->settings, &host->api_url, err);
+	if (status == AUT_OK)
+		status = engine_open(host, err);
+	return status;
+}
+
+/* The step that carries out requests where no engine does. */
+static bool
+flush(void *payload)
+{
+	aut__host *host = payload;
+
+	return aut_turn_flush(&host->turn);
 }
 
 /*
@@ -256,7 +314,7 @@ engine_open(aut__host *host, aut_error *err)
  * the exit.
  */
 aut_status
-aut__host_open(aut__host **out, aut_error *err)
+aut__host_open(aut__role role, int number, aut__host **out, aut_error *err)
 {
 	aut_http_client_options http = AUT_HTTP_CLIENT_OPTIONS_INIT;
 	aut__host *host = aut_calloc(1, sizeof(*host));
@@ -264,10 +322,13 @@ aut__host_open(aut__host **out, aut_error *err)
 
 	if (host == NULL)
 		return aut_fail(err, AUT_ENOMEM, "no memory for the worker");
+	host->role = role;
+	host->number = number;
 	/* Stable: after a restart the same name finds its runs.  Differs in a copy of the database, whose
 	 * worker must not take the original's for its own. */
-	snprintf(host->worker, sizeof(host->worker), "worker 0 of %u", MyDatabaseId);
+	snprintf(host->worker, sizeof(host->worker), "worker %d of %u", number, MyDatabaseId);
 	status = first_settings(host, err);
+	share(host, &host->settings);
 	if (status == AUT_OK)
 		status = aut_loop_new(&host->loop, err);
 	if (status == AUT_OK)
@@ -278,12 +339,10 @@ aut__host_open(aut__host **out, aut_error *err)
 		http.max_per_host = (int) host->settings.max_agent_connections;
 		status = aut_http_client_new(host->loop, &http, &host->http, err);
 	}
-	if (status == AUT_OK)
-		status = backend_open(host, &host->settings, &host->backend, err);
-	if (status == AUT_OK)
-		status = find_api_url(&host->settings, &host->api_url, err);
-	if (status == AUT_OK)
-		status = engine_open(host, err);
+	if (status == AUT_OK && role == AUT__ROLE_HTTP)
+		status = aut_loop_add_step(host->loop, flush, host, err);
+	if (status == AUT_OK && role != AUT__ROLE_HTTP)
+		status = execution_open(host, err);
 	if (status == AUT_OK)
 		status = aut_timer_new(host->loop, api_try, host, &host->listen_retry, err);
 	if (status != AUT_OK)
@@ -296,9 +355,36 @@ aut__host_open(aut__host **out, aut_error *err)
 void
 aut__host_wake(aut__host *host)
 {
-	aut_engine_local_wake(
-		host->engine); /* the postmaster tells so that an action's process ended */
+	if (host->engine == NULL)
+		return;
+	/* the postmaster tells so that an action's process ended */
+	aut__action_tidy();
+	aut_engine_local_wake(host->engine);
 	aut_engine_wake(host->engine, ~0u);
+}
+
+void
+aut__host_leave(aut__host *host)
+{
+	aut_error err = AUT_ERROR_INIT;
+	aut_status status = AUT_OK;
+
+	if (host->engine == NULL)
+		return;
+	status = aut_db_begin(host->db, &err);
+	if (status == AUT_OK)
+		status = aut_store_worker_leave(host->db, host->worker, &err);
+	if (status == AUT_OK)
+		status = aut_db_commit(host->db, &err);
+	if (status != AUT_OK) /* then its lease runs out */
+		aut_log(AUT_LOG_WARNING, "the lease was not given back: %s", err.message);
+}
+
+void
+aut__host_adopt(aut__host *host)
+{
+	if (host->engine != NULL)
+		aut_engine_adopt(host->engine);
 }
 
 void

@@ -193,6 +193,24 @@ note_type(void *payload, int pid, const char *type)
 		*launcher = true;
 }
 
+/* Those beside the worker, and whether there is room for all. */
+static void
+report_company(ReturnSetInfo *result, bool worker)
+{
+	int dispatchers = (worker ? 1 : 0) + aut__count_processes(MyDatabaseId, AUT__DISPATCHER_TYPE);
+	int servers = aut__count_processes(MyDatabaseId, AUT__HTTP_TYPE);
+	bool complete =
+		!worker || (dispatchers >= aut__workers &&
+					servers >= (aut__is_wanted(AUT__ROLE_HTTP, 0) ? aut__http_workers : 0));
+
+	report(result, "processes", complete,
+		   psprintf("%d of %d dispatchers, %d of %d HTTP workers; with %d SQL actions at once this "
+					"database takes up to %d of max_worker_processes (%d)%s",
+					dispatchers, aut__workers, servers, aut__http_workers, aut__sql_workers,
+					1 + aut__company_wanted(), max_worker_processes,
+					complete ? "" : ": raise it, or wait some seconds"));
+}
+
 static void
 report_processes(ReturnSetInfo *result)
 {
@@ -207,6 +225,7 @@ report_processes(ReturnSetInfo *result)
 						   : psprintf("none: SELECT automation.start(); if that fails, raise "
 									  "max_worker_processes (now %d)",
 									  max_worker_processes));
+	report_company(result, pid != 0);
 	report(result, "launcher", true,
 		   launcher ? "running: workers start with the server"
 					: "none: after a restart of the server the first call starts the worker; "

@@ -41,13 +41,23 @@ static bool callbacks_are_set;
 #define GUARD_CLASS   0x4175 /* "Au" */
 #define STARTER_CLASS 0x4176
 #define ACTION_CLASS  0x4177
+#define PLACE_CLASS   0x4178
+
+/* In a guard's third field HTTP workers are numbered behind all dispatchers. */
+#define HTTP_NUMBERS 1000
 
 void
 aut__guard_tag(LOCKTAG *tag, Oid database, Oid extension)
 {
+	aut__guard_tag_of(tag, database, extension, AUT__ROLE_MAIN, 0);
+}
+
+void
+aut__guard_tag_of(LOCKTAG *tag, Oid database, Oid extension, aut__role role, int number)
+{
 	tag->locktag_field1 = database;
 	tag->locktag_field2 = extension;
-	tag->locktag_field3 = 0; /* number of the worker */
+	tag->locktag_field3 = (uint32) number + (role == AUT__ROLE_HTTP ? HTTP_NUMBERS : 0);
 	tag->locktag_field4 = GUARD_CLASS;
 	tag->locktag_type = LOCKTAG_USERLOCK;
 	tag->locktag_lockmethodid = USER_LOCKMETHOD;
@@ -58,6 +68,13 @@ aut__starter_tag(LOCKTAG *tag, Oid database)
 {
 	aut__guard_tag(tag, database, InvalidOid);
 	tag->locktag_field4 = STARTER_CLASS;
+}
+
+void
+aut__place_tag(LOCKTAG *tag, Oid database, int number)
+{
+	aut__guard_tag(tag, database, (Oid) number);
+	tag->locktag_field4 = PLACE_CLASS;
 }
 
 void
@@ -80,11 +97,14 @@ aut__may_start(void)
 }
 
 static void
-describe_worker(BackgroundWorker *worker, Oid database)
+describe_worker(BackgroundWorker *worker, Oid database, const aut__worker_order *order)
 {
+	static const char *const types[] = {AUT__WORKER_TYPE, AUT__DISPATCHER_TYPE, AUT__HTTP_TYPE};
+
 	memset(worker, 0, sizeof(*worker));
-	snprintf(worker->bgw_name, BGW_MAXLEN, "automation worker 0 of database %u", database);
-	strlcpy(worker->bgw_type, AUT__WORKER_TYPE, BGW_MAXLEN);
+	snprintf(worker->bgw_name, BGW_MAXLEN, "%s %d of database %u", types[order->role],
+			 order->number, database);
+	strlcpy(worker->bgw_type, types[order->role], BGW_MAXLEN);
 	worker->bgw_flags = BGWORKER_SHMEM_ACCESS | BGWORKER_BACKEND_DATABASE_CONNECTION;
 	worker->bgw_start_time = BgWorkerStart_RecoveryFinished;
 	worker->bgw_restart_time = 1;
@@ -92,26 +112,35 @@ describe_worker(BackgroundWorker *worker, Oid database)
 	strlcpy(worker->bgw_function_name, "automation_worker_main", sizeof(worker->bgw_function_name));
 	worker->bgw_main_arg = ObjectIdGetDatum(database);
 	worker->bgw_notify_pid = 0;
+	StaticAssertStmt(sizeof(*order) <= BGW_EXTRALEN, "an order must fit into bgw_extra");
+	memcpy(worker->bgw_extra, order, sizeof(*order));
 }
 
 bool
 aut__register_worker(Oid database)
 {
+	return aut__register_beside(database, AUT__ROLE_MAIN, 0);
+}
+
+bool
+aut__register_beside(Oid database, aut__role role, int number)
+{
+	aut__worker_order order = {.role = (int32) role, .number = number};
 	BackgroundWorker worker;
 
-	describe_worker(&worker, database);
+	describe_worker(&worker, database, &order);
 	return RegisterDynamicBackgroundWorker(&worker, NULL);
 }
 
 bool
 aut__register_tick(Oid database, int32 bound_s, BackgroundWorkerHandle **out)
 {
+	aut__worker_order order = {.role = AUT__ROLE_MAIN, .bound_s = bound_s};
 	BackgroundWorker worker;
 
-	describe_worker(&worker, database);
+	describe_worker(&worker, database, &order);
 	worker.bgw_restart_time = BGW_NEVER_RESTART;
 	worker.bgw_notify_pid = MyProcPid;
-	memcpy(worker.bgw_extra, &bound_s, sizeof(bound_s));
 	return RegisterDynamicBackgroundWorker(&worker, out);
 }
 

@@ -3,8 +3,7 @@
  * extension/wake.c - finding our processes among the server's, and setting their latches.
  *
  * There is no shared memory of ours: the array of processes that every backend can read is enough.  A
- * scan costs about 0.2 us and its last result is remembered.  It takes no lock, so what it finds may
- * be stale: then a latch is set for nothing, which every user of a latch must bear, or a wake-up is
+ * scan costs about 0.2 us.  It takes no lock, so what it finds may be stale: then a latch is set for nothing, which every user of a latch must bear, or a wake-up is
  * lost, which the worker's slow safety look makes good.
  *
  * Sessions in automation.wait() are known by the wait event they show.  Nothing here raises an error.
@@ -18,9 +17,6 @@
 
 /* Before 17 all extensions share one event, shown as "Extension"; its low bits are free. */
 #define WAIT_EVENT_BITS 0x4155U
-
-static PGPROC *cached_proc;
-static int cached_pid;
 
 /* Is this process one of ours, of that type? */
 static bool
@@ -52,33 +48,47 @@ aut__worker_pid(Oid database)
 	return proc == NULL ? 0 : proc->pid;
 }
 
-bool
-aut__wake_worker(void)
+/* The worker and the dispatchers beside it: any of them may execute a run. */
+static int
+wake(bool me)
 {
-	/* A pid stays with its worker while its slot shows the same pid and database. */
-	if (cached_proc == NULL || cached_pid == 0 || cached_proc->pid != cached_pid ||
-		cached_proc->databaseId != MyDatabaseId)
-	{
-		cached_proc = find(MyDatabaseId, AUT__WORKER_TYPE);
-		cached_pid = cached_proc == NULL ? 0 : cached_proc->pid;
-	}
-	if (cached_proc == NULL)
-		return false;
-	SetLatch(&cached_proc->procLatch);
-	return true;
-}
+	int woken = 0;
 
-/* From a worker that is one too many: what woke it was meant for the other. */
-void
-aut__wake_other_worker(void)
-{
 	for (uint32 i = 0; i < ProcGlobal->allProcCount; i++)
 	{
 		PGPROC *proc = &ProcGlobal->allProcs[i];
 
-		if (proc != MyProc && is_of_type(proc, MyDatabaseId, AUT__WORKER_TYPE))
+		if ((me || proc != MyProc) && (is_of_type(proc, MyDatabaseId, AUT__WORKER_TYPE) ||
+									   is_of_type(proc, MyDatabaseId, AUT__DISPATCHER_TYPE)))
+		{
 			SetLatch(&proc->procLatch);
+			woken++;
+		}
 	}
+	return woken;
+}
+
+bool
+aut__wake_worker(void)
+{
+	return wake(true) > 0;
+}
+
+void
+aut__wake_other_worker(void)
+{
+	(void) wake(false);
+}
+
+int
+aut__count_processes(Oid database, const char *type)
+{
+	int count = 0;
+
+	for (uint32 i = 0; i < ProcGlobal->allProcCount; i++)
+		if (is_of_type(&ProcGlobal->allProcs[i], database, type))
+			count++;
+	return count;
 }
 
 uint32

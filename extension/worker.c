@@ -3,7 +3,9 @@
  * extension/worker.c - the worker of one database: its life, its waiting, and when it leaves.
  *
  * One process per database does everything the daemon does: it schedules, dispatches, watches, and
- * serves HTTP where automation.listen is set (host.c wires that).  It waits on one WaitEventSet for
+ * serves HTTP where automation.listen is set (host.c wires that).  Where automation.workers or
+ * automation.http_workers want more, it starts others beside itself (beside.c): dispatchers, which only
+ * execute runs, and HTTP workers, which only serve.  They live by the same rules.  Each waits on one WaitEventSet for
  * three things: its latch (a commit with something to do, a signal), the loop's descriptor (sockets),
  * the death of the postmaster.  Between events it holds no transaction, no snapshot and no lock but
  * its guard, and runs no query.
@@ -47,11 +49,14 @@
 #define SAFETY_LOOK_MS     60000 /* look at everything, whoever forgot to wake us */
 #define GUARD_PATIENCE_MS  1500  /* the last holder may still be leaving */
 #define GUARD_STEP_MS      50
+#define COMPANY_LOOK_MS    10000 /* is somebody missing beside us? */
 #define EXIT_FOR_GOOD      0
 #define EXIT_AND_COME_BACK 1
 
 static volatile bool extension_may_have_changed;
 static int64_t bound_us; /* of a tick(): how long it works; 0: until it is told to leave */
+static aut__role my_role;
+static int my_number;
 static Oid marker_relation = InvalidOid;
 
 /* ---- leaving for good when the database is gone ---------------------------------------------- */
@@ -261,7 +266,7 @@ connect_to(Oid database)
 	aut__pin_session();
 }
 
-/* Be the only worker of this extension in this database, or leave.  The lock is in the user lock
+/* Be the only one of this role and number of this extension in this database, or leave.  The lock is in the user lock
  * method, so that no aborted transaction of ours releases it. */
 static void
 take_guard(Oid database, Oid extension)
@@ -269,7 +274,7 @@ take_guard(Oid database, Oid extension)
 	LOCKTAG tag;
 	int waited = 0;
 
-	aut__guard_tag(&tag, database, extension);
+	aut__guard_tag_of(&tag, database, extension, my_role, my_number);
 	/* Commits may take us for the worker meanwhile: what they tell is passed on. */
 	while (LockAcquire(&tag, ExclusiveLock, true, true) == LOCKACQUIRE_NOT_AVAIL)
 	{
@@ -293,6 +298,8 @@ start(Oid database, aut__extension *extension)
 		ereport(LOG, (errmsg("automation worker leaves: automation.enabled is off")));
 		proc_exit(EXIT_FOR_GOOD);
 	}
+	if (!aut__is_wanted(my_role, my_number))
+		proc_exit(EXIT_FOR_GOOD);
 	/* first, so that no change between the look and the loop is missed */
 	CacheRegisterRelcacheCallback(marker_changed, (Datum) 0);
 	look_at_extension(extension);
@@ -336,6 +343,12 @@ reload(aut__host *host)
 	if (!aut__enabled)
 	{
 		ereport(LOG, (errmsg("automation worker leaves: automation.enabled is off")));
+		proc_exit(EXIT_FOR_GOOD);
+	}
+	if (!aut__is_wanted(my_role, my_number))
+	{
+		ereport(LOG, (errmsg("automation worker leaves: settings ask for fewer of its kind")));
+		aut__host_leave(host);
 		proc_exit(EXIT_FOR_GOOD);
 	}
 	aut__host_reload(host);
@@ -389,7 +402,7 @@ run(aut__host *host, const aut__extension *extension)
 	const aut_clock *clock = aut_clock_system();
 	int64_t next_tick = aut_mono_us(clock);
 	int64_t next_safety_look = next_tick + SAFETY_LOOK_MS * AUT_US_PER_MS;
-
+	int64_t next_company_look = next_tick;
 	int64_t leave_at = bound_us > 0 ? next_tick + bound_us : AUT_TIME_MAX;
 
 	aut__host_wake(host);
@@ -420,9 +433,17 @@ run(aut__host *host, const aut__extension *extension)
 		}
 		if (extension_may_have_changed)
 			judge_extension(extension);
+		if (my_role == AUT__ROLE_MAIN && bound_us == 0 && now >= next_company_look)
+		{
+			if (!aut__keep_company(MyDatabaseId, extension->oid))
+				aut__host_adopt(host);
+			next_company_look = now + COMPANY_LOOK_MS * AUT_US_PER_MS;
+		}
 		if (woken || now >= next_safety_look)
 		{
 			aut__host_wake(host);
+			if (now >= next_safety_look)
+				aut__host_adopt(host);
 			next_safety_look = now + SAFETY_LOOK_MS * AUT_US_PER_MS;
 		}
 		aut__host_poll(host);
@@ -436,18 +457,20 @@ automation_worker_main(Datum arg)
 	aut__host *host;
 	aut_error err = AUT_ERROR_INIT;
 
-	int32 bound_s;
+	aut__worker_order order;
 
-	memcpy(&bound_s, MyBgworkerEntry->bgw_extra, sizeof(bound_s));
-	bound_us = (int64_t) bound_s * AUT_US_PER_S;
+	memcpy(&order, MyBgworkerEntry->bgw_extra, sizeof(order));
+	bound_us = (int64_t) order.bound_s * AUT_US_PER_S;
+	my_role = (aut__role) order.role;
+	my_number = order.number;
 	start(DatumGetObjectId(arg), &extension);
 	aut__log_to_server();
-	if (aut__host_open(&host, &err) != AUT_OK)
+	if (aut__host_open(my_role, my_number, &host, &err) != AUT_OK)
 	{
 		ereport(LOG, (errmsg("automation worker cannot start: %s", err.message)));
 		proc_exit(EXIT_AND_COME_BACK);
 	}
-	ereport(LOG, (errmsg("automation worker started for database %u", MyDatabaseId)));
+	ereport(LOG, (errmsg("%s started for database %u", MyBgworkerEntry->bgw_type, MyDatabaseId)));
 	pgstat_report_activity(STATE_IDLE, NULL);
 	run(host, &extension);
 }

@@ -79,6 +79,7 @@ typedef struct held_unit
 	tasks tasks;
 	aut_uuid after;
 	size_t found;
+	bool adopt_only; /* our own are known */
 } held_unit;
 
 /* ---- claim --------------------------------------------------------------------------------- */
@@ -235,7 +236,7 @@ held_run(aut_unit *unit, aut_db *db, aut_error *err)
 	tasks_clear(&held->tasks);
 	aut_status status = tasks_reserve(&held->tasks, AUT_HELD_BATCH, err);
 	size_t n = 0, adopted = 0;
-	if (status == AUT_OK)
+	if (status == AUT_OK && !held->adopt_only)
 		status = aut_store_run_held(db, engine->options.worker, &held->after, AUT_HELD_BATCH,
 									held->tasks.ids, &n, err);
 	if (status == AUT_OK && n == 0)
@@ -267,7 +268,7 @@ held_done(aut_unit *unit, aut_status status, const aut_error *err)
 	if (held->found > 0)
 	{
 		held->after = held->tasks.ids[held->found - 1];
-		engine->want_held = true;
+		*(held->adopt_only ? &engine->want_adopt : &engine->want_held) = true;
 	}
 	else
 		held->after = AUT_UUID_NIL;
@@ -320,7 +321,9 @@ mark_over(aut_job *job, const aut_run *run)
 		job->over_cancelled = run->status == AUT_RUN_CANCELLED;
 		job->over_mono_us = aut__engine_mono(engine);
 		job->looks = 0; /* it should end soon: look soon */
-		if (job->step == AUT_STEP_WAITING || job->step == AUT_STEP_HANDING ||
+		if (aut__place_give_up(job))
+			aut__job_event(job, AUT_EVENT_OVER, NULL);
+		else if (job->step == AUT_STEP_WAITING || job->step == AUT_STEP_HANDING ||
 			job->step == AUT_STEP_WATCHING)
 			aut__job_event(job, AUT_EVENT_OVER, NULL);
 	}
@@ -462,9 +465,10 @@ aut__dispatcher_step(aut_engine *engine)
 {
 	int64_t now = aut__engine_now(engine);
 	const aut_settings *s = engine->options.settings;
-	if (engine->want_held && !engine->held_busy)
+	if ((engine->want_held || engine->want_adopt) && !engine->held_busy)
 	{
-		engine->want_held = false;
+		engine->held->adopt_only = !engine->want_held;
+		engine->want_held = engine->want_adopt = false;
 		add(engine, &engine->held->unit, &engine->held_busy);
 	}
 	if ((engine->want_cleanup || is_due(engine->next_cleanup_at, now)) && !engine->cleanup_busy)

@@ -50,6 +50,9 @@ typedef struct aut_engine_options
 	/* Only this worker's name can hold runs here and its last holder is known to be dead (file lock,
 	 * guard lock): take its runs over at once at start. */
 	bool take_over;
+	/* One of several: claims and executes runs, and leaves schedules, retention and what is told of
+	 * waiting runs to another engine. */
+	bool dispatch_only;
 } aut_engine_options;
 
 aut_status aut_engine_new(const aut_engine_options *options, aut_engine **out, aut_error *err);
@@ -63,6 +66,9 @@ void aut_engine_set_backend(aut_engine *engine, aut_backend *backend);
 
 /* Effects of a committed service call (AUT_EFFECT_…), or ~0u for "look at everything". */
 void aut_engine_wake(aut_engine *engine, unsigned effects);
+
+/* Look for runs whose worker is gone, which may be another one of several. */
+void aut_engine_adopt(aut_engine *engine);
 
 /* Something that the local runner executes has ended, or there is a place again. */
 void aut_engine_local_wake(aut_engine *engine);

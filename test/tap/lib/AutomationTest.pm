@@ -144,7 +144,7 @@ sub server_log_from { my ($offset) = @_; return substr(slurp($ENV{PG_LOG}), $off
 sub worker_pid
 {
 	my ($db, %how) = @_;
-	return psql("SELECT pid FROM pg_stat_activity JOIN pg_locks USING (pid) WHERE datname = '$db' AND backend_type = 'automation worker' AND locktype = 'userlock' AND granted", %how);
+	return psql("SELECT pid FROM pg_stat_activity JOIN pg_locks USING (pid) WHERE datname = '$db' AND backend_type = 'automation worker' AND locktype = 'userlock' AND objsubid = 16757 AND granted", %how);
 }
 
 sub signal_backend { my ($signal, $pid) = @_; return kill($signal, $pid) }
