@@ -207,6 +207,26 @@ aut_event_read(const char *source, const char *body, size_t len, aut_event *out,
 
 /* ---- custom webhooks ----------------------------------------------------------------------------- */
 
+/* The end of every way to a custom key; take_key NULL: there is none. */
+static aut_status
+set_text(aut_event *event, const char *source, char *take_key, aut_error *err)
+{
+	if (json_is_object(event->payload))
+	{
+		if (take_key != NULL)
+			return finish(event, wrapped(event, "source_override", source, true), take_key, err);
+		aut__event_ignore(event, "event_key_expr gives no text, number or boolean on this payload");
+		return AUT_OK;
+	}
+	/* the reference tells these two apart, so do we */
+	if (take_key == NULL)
+		return aut_fail(err, AUT_EBADREQ,
+						"the payload must be an object on which event_key_expr gives a key");
+	aut__event_ignore(event, "the payload must be an object");
+	aut_free(take_key);
+	return AUT_OK;
+}
+
 aut_status
 aut_event_set_key(aut_event *event, const char *source, const json_t *value, aut_error *err)
 {
@@ -218,20 +238,41 @@ aut_event_set_key(aut_event *event, const char *source, const json_t *value, aut
 		aut__event_ignore(event, "the event key is longer than %d bytes", AUT_EVENT_KEY_MAX);
 		return AUT_OK;
 	}
-	if (status != AUT_OK)
-		return status;
-	if (json_is_object(event->payload))
+	return status == AUT_OK ? set_text(event, source, key, err) : status;
+}
+
+aut_status
+aut_event_key_by(aut_event *event, const char *source, const aut_jmespath *expr,
+				 const aut_payload *payload, aut_error *err)
+{
+	aut_match_options options = AUT_MATCH_OPTIONS_INIT;
+	aut_match_result result = {0};
+	char *key = NULL;
+	aut_error why = AUT_ERROR_INIT;
+	aut_status status;
+
+	options.standard_only = true;
+	status = aut_jmespath_search(expr, payload, &options, &result, &why);
+	if (status == AUT_EINVAL || status == AUT_ELIMIT)
 	{
-		if (key != NULL)
-			return finish(event, wrapped(event, "source_override", source, true), key, err);
-		aut__event_ignore(event, "event_key_expr gives no text, number or boolean on this payload");
+		aut__event_ignore(event, "event_key_expr fails on this payload: %s", why.message);
 		return AUT_OK;
 	}
-	/* the reference tells these two apart, so do we */
-	if (key == NULL)
-		return aut_fail(err, AUT_EBADREQ,
-						"the payload must be an object on which event_key_expr gives a key");
-	aut__event_ignore(event, "the payload must be an object");
-	aut_free(key);
-	return AUT_OK;
+	if (status != AUT_OK)
+	{
+		if (err != NULL)
+			*err = why;
+		(void) aut_error_context(err, "event_key_expr");
+		return status;
+	}
+	if (result.text_len > AUT_EVENT_KEY_MAX)
+		aut__event_ignore(event, "the event key is longer than %d bytes", AUT_EVENT_KEY_MAX);
+	else
+	{
+		status = aut__result_text(&result, &key, err);
+		if (status == AUT_OK)
+			status = set_text(event, source, key, err);
+	}
+	aut_match_result_done(&result);
+	return status;
 }

@@ -14,6 +14,10 @@
 aut_status aut__github_read(aut_event *event, json_t **out_model, char **out_key, aut_error *err);
 
 /* Say why an event is ignored. */
-void aut__event_ignore(aut_event *event, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+void aut__event_ignore(aut_event *event, const char *fmt, ...)
+	__attribute__((format(printf, 2, 3)));
+
+/* The text of what an expression came to, without NUL; *out stays NULL for null, lists and objects. */
+aut_status aut__result_text(const aut_match_result *result, char **out, aut_error *err);
 
 #endif

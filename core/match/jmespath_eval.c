@@ -102,8 +102,7 @@ project(aut__work *work, const aut__value *const *items, size_t count, const aut
 				continue;
 		}
 		found = aut__eval(work, node, items[i]);
-		if (found == NULL ||
-			(found->kind != AUT__NULL && !aut__list_add(work, &list, found)))
+		if (found == NULL || (found->kind != AUT__NULL && !aut__list_add(work, &list, found)))
 			return NULL;
 	}
 	return aut__list_done(work, &list);
@@ -160,7 +159,8 @@ compare(aut__work *work, const aut__node *node, const aut__value *a, const aut__
 		if ((aut__is_number(a) || a->kind == AUT__STRING) &&
 			(aut__is_number(b) || b->kind == AUT__STRING))
 		{
-			aut__work_fail(work, AUT_EINVAL,
+			/* a kind of its own: the library leaves it to Python, whose TypeError a door may see */
+			aut__work_fail(work, AUT_EBADREQ,
 						   "the comparison at byte %zu is between a %s and a %s; convert one with "
 						   "to_number() or to_string()",
 						   node->at, aut__type_name(a), aut__type_name(b));

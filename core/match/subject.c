@@ -10,7 +10,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "automation/event.h"
+#include "core/match/internal.h"
 
 /* ---- texts of values --------------------------------------------------------------------------- */
 
@@ -54,6 +54,25 @@ aut_event_scalar_text(const aut_event_doc *doc, const json_t *value, char **out,
 	return AUT_OK;
 }
 
+aut_status
+aut__result_text(const aut_match_result *result, char **out, aut_error *err)
+{
+	char *made = NULL;
+	aut_buf text;
+
+	if (result->text == NULL)
+		return AUT_OK;
+	/* a literal of the expression may hold a NUL, which no database of ours could keep */
+	aut_buf_init(&text, 3 * result->text_len + 1);
+	if (aut_utf8_sanitize(&text, result->text, result->text_len) == AUT_OK)
+		made = aut_buf_take(&text, NULL);
+	aut_buf_done(&text);
+	if (made == NULL)
+		return aut_fail(err, AUT_ENOMEM, "out of memory while reading an event");
+	*out = made;
+	return AUT_OK;
+}
+
 /* Cut blanks off both ends, in place. */
 static void
 trim(char *text)
@@ -76,43 +95,110 @@ trim(char *text)
 	text[end > start ? end - start : 0] = '\0';
 }
 
-/* A text or number, trimmed; *out stays NULL when that leaves nothing. */
+/* Taken, trimmed; NULL when that leaves nothing. */
+static char *
+trimmed(char *take_text)
+{
+	if (take_text == NULL)
+		return NULL;
+	trim(take_text);
+	if (*take_text != '\0')
+		return take_text;
+	aut_free(take_text);
+	return NULL;
+}
+
+/* A text or number, trimmed. */
 static aut_status
-trimmed(const aut_event_doc *doc, const json_t *value, char **out, aut_error *err)
+text_of_value(const aut_event_doc *doc, const json_t *value, char **out, aut_error *err)
 {
 	char *text = NULL;
 	aut_status status = AUT_OK;
 
 	if (!json_is_boolean(value))
 		status = aut_event_scalar_text(doc, value, &text, err);
-	if (text != NULL)
-		trim(text);
-	if (text != NULL && *text != '\0')
-		*out = text;
-	else
-		aut_free(text);
+	*out = trimmed(text);
 	return status;
+}
+
+/* The same of what an expression comes to; one that fails comes to nothing. */
+static aut_status
+text_of_expr(const aut_jmespath *expr, const aut_payload *payload, char **out, aut_error *err)
+{
+	aut_match_result result = {0};
+	char *text = NULL;
+	aut_status status = aut_jmespath_search(expr, payload, NULL, &result, err);
+
+	if (status == AUT_OK && result.kind != AUT_MATCH_BOOLEAN)
+		status = aut__result_text(&result, &text, err);
+	if (status == AUT_EINVAL || status == AUT_ELIMIT || status == AUT_EBADREQ)
+		status = AUT_OK;
+	if (status == AUT_OK)
+		*out = trimmed(text);
+	aut_match_result_done(&result);
+	return status;
+}
+
+/* Taken, unless it is longer than a subject may be. */
+static char *
+as_subject(char *take_text)
+{
+	if (take_text == NULL || aut_utf8_length(take_text, strlen(take_text)) <= AUT_SUBJECT_KEY_MAX)
+		return take_text;
+	aut_free(take_text);
+	return NULL;
 }
 
 aut_status
 aut_subject_key(const aut_event_doc *doc, const json_t *value, char **out, aut_error *err)
 {
 	char *text = NULL;
-	aut_status status = trimmed(doc, value, &text, err);
+	aut_status status = text_of_value(doc, value, &text, err);
 
 	if (status == AUT_ELIMIT)
 		status = AUT_OK; /* far too long: no subject */
-	if (text != NULL && aut_utf8_length(text, strlen(text)) <= AUT_SUBJECT_KEY_MAX)
-		*out = text;
-	else
-		aut_free(text);
+	if (status == AUT_OK)
+		*out = as_subject(text);
+	return status;
+}
+
+aut_status
+aut_subject_key_by(const aut_jmespath *expr, const aut_payload *payload, char **out, aut_error *err)
+{
+	char *text = NULL;
+	aut_status status = text_of_expr(expr, payload, &text, err);
+
+	if (status == AUT_OK)
+		*out = as_subject(text);
 	return status;
 }
 
 aut_status
 aut_turn_text(const aut_event_doc *doc, const json_t *value, char **out, aut_error *err)
 {
-	return trimmed(doc, value, out, err);
+	char *text = NULL;
+	aut_status status = text_of_value(doc, value, &text, err);
+
+	if (status == AUT_OK)
+		*out = text;
+	return status;
+}
+
+aut_status
+aut_turn_text_by(const aut_jmespath *expr, const aut_payload *payload, char **out, aut_error *err)
+{
+	char *text = NULL;
+	aut_status status = text_of_expr(expr, payload, &text, err);
+
+	if (status == AUT_OK && text != NULL && strlen(text) > AUT_TURN_TEXT_MAX)
+	{
+		aut_free(text);
+		return aut_fail(err, AUT_ELIMIT, "a text of an event is longer than %d bytes",
+						AUT_TURN_TEXT_MAX);
+	}
+	if (status == AUT_OK)
+		*out = text;
+	return status;
 }
 
 /* ---- turn texts without expression --------------------------------------------------------------- */

@@ -7,7 +7,7 @@
  *
  *     aut_signature_check     did somebody who knows the secret sign these bytes?
  *     aut_event_read          bytes to payload, event key and what a run receives
- *     aut_event_set_key       the key of a custom webhook, from what its expression came to
+ *     aut_event_key_by        the key of a custom webhook, by its expression
  *     aut_pattern_match       does a trigger's `on` name this key?
  *     aut_subject_key         what is the event about, and which conversation goes on with it
  *
@@ -18,7 +18,7 @@
 #ifndef AUT_EVENT_H
 #define AUT_EVENT_H
 
-#include "automation/base.h"
+#include "automation/match.h"
 
 #define AUT_EVENT_BODY_MAX    (8 * 1024 * 1024) /* a door may allow less */
 #define AUT_EVENT_KEY_MAX     4096              /* bytes; what calls itself longer is ignored */
@@ -124,6 +124,13 @@ aut_status aut_event_read(const char *source, const char *body, size_t len, aut_
 #define AUT_EVENT_KEY_EXPR_DEFAULT "type"
 aut_status aut_event_set_key(aut_event *event, const char *source, const json_t *value,
 							 aut_error *err);
+/*
+ * The same with the expression itself; payload is that of the event, and can be the one that filters are
+ * asked with.  Only the standard functions.  An expression that fails (an unknown function, a wrong type of
+ * argument) gives no key; AUT_EBADREQ, as in the reference, where it orders a text against a number.
+ */
+aut_status aut_event_key_by(aut_event *event, const char *source, const aut_jmespath *expr,
+							const aut_payload *payload, aut_error *err);
 /* Make a scalar text as event keys and subjects are: Python's str().  *out stays NULL for null, lists
  * and objects.  doc may be NULL. */
 aut_status aut_event_scalar_text(const aut_event_doc *doc, const json_t *value, char **out,
@@ -184,6 +191,11 @@ aut_status aut_subject_key(const aut_event_doc *doc, const json_t *value, char *
 						   aut_error *err);
 /* The same for turn_text_expr, which may be as long as AUT_TURN_TEXT_MAX. */
 aut_status aut_turn_text(const aut_event_doc *doc, const json_t *value, char **out, aut_error *err);
+/* Both with the expression itself and all functions; one that fails gives NULL. */
+aut_status aut_subject_key_by(const aut_jmespath *expr, const aut_payload *payload, char **out,
+							  aut_error *err);
+aut_status aut_turn_text_by(const aut_jmespath *expr, const aut_payload *payload, char **out,
+							aut_error *err);
 /* The turn text without an expression: the message the payload carries, or the payload itself. */
 aut_status aut_turn_text_default(const char *source, const char *key, const json_t *payload,
 								 char **out, aut_error *err);

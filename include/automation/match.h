@@ -14,7 +14,8 @@
  * Expressions are written by users and payloads by strangers, so everything is bounded: the text and
  * nesting of an expression when it is compiled, steps, memory and time when it is evaluated.  What
  * goes over a bound is AUT_ELIMIT; what the expression itself does wrong (an unknown function, a
- * text where a number belongs) is AUT_EINVAL.  Either way a filter did not match.
+ * text where a number belongs) is AUT_EINVAL, and AUT_EBADREQ where it orders a text against a number,
+ * which the library it follows leaves to the language below.  Either way a filter did not match.
  */
 #ifndef AUT_MATCH_H
 #define AUT_MATCH_H
