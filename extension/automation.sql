@@ -54,6 +54,9 @@ COMMENT ON TABLE automation.upload IS 'Tarballs kept in the database: names and 
 COMMENT ON TABLE automation.upload_data IS 'Tarballs kept in the database: content.';
 COMMENT ON TABLE automation.worker IS 'Which worker holds runs, and until when it is believed alive.';
 COMMENT ON TABLE automation.custom_webhook IS 'Sources of events, and the sealed secrets that sign them. Read through automation.webhooks.';
+COMMENT ON TABLE automation.event IS 'Deliveries from outside: what they said, what came of them and why.';
+COMMENT ON TABLE automation.event_trigger IS 'The index by which an event finds the automations it may concern.';
+COMMENT ON TABLE automation.event_generation IS 'A stamp per organization that changes with its event automations.';
 COMMENT ON TABLE automation.sandbox IS 'Cloud sandboxes made for runs, and what must still happen to them.';
 
 -- The launcher finds the databases that have the extension by the owner of this table.
@@ -90,6 +93,9 @@ SELECT pg_catalog.pg_extension_config_dump('automation.disable_event', '');
 SELECT pg_catalog.pg_extension_config_dump('automation.upload', '');
 SELECT pg_catalog.pg_extension_config_dump('automation.upload_data', '');
 SELECT pg_catalog.pg_extension_config_dump('automation.custom_webhook', '');
+SELECT pg_catalog.pg_extension_config_dump('automation.event', '');
+SELECT pg_catalog.pg_extension_config_dump('automation.event_trigger', '');
+SELECT pg_catalog.pg_extension_config_dump('automation.event_generation', '');
 
 -- ---- who sees what --------------------------------------------------------------------------
 
@@ -135,6 +141,9 @@ ALTER TABLE automation.upload_data ENABLE ROW LEVEL SECURITY;
 ALTER TABLE automation.worker ENABLE ROW LEVEL SECURITY;
 ALTER TABLE automation.sandbox ENABLE ROW LEVEL SECURITY;
 ALTER TABLE automation.custom_webhook ENABLE ROW LEVEL SECURITY;
+ALTER TABLE automation.event ENABLE ROW LEVEL SECURITY;
+ALTER TABLE automation.event_trigger ENABLE ROW LEVEL SECURITY;
+ALTER TABLE automation.event_generation ENABLE ROW LEVEL SECURITY;
 ALTER TABLE automation.marker ENABLE ROW LEVEL SECURITY;
 
 CREATE VIEW automation.automations WITH (security_barrier) AS

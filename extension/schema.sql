@@ -81,6 +81,9 @@ CREATE TABLE automation.run (
     created_at timestamptz NOT NULL,
     started_at timestamptz,
     completed_at timestamptz,
+    trigger_event_id uuid,
+    subject_key text,
+    replayed boolean NOT NULL DEFAULT false,
     PRIMARY KEY (id)
 ) WITH (fillfactor = 70, autovacuum_vacuum_scale_factor = 0.02, autovacuum_vacuum_threshold = 1000);
 CREATE UNIQUE INDEX run_slot_idx ON automation.run (automation_id, scheduled_for)
@@ -92,6 +95,8 @@ CREATE INDEX run_newest_idx ON automation.run (automation_id, id DESC);
 CREATE INDEX run_status_idx ON automation.run (automation_id, status, id);
 CREATE INDEX run_manual_idx ON automation.run (automation_id, created_at)
     WHERE trigger_source = 'manual';
+CREATE INDEX run_event_idx ON automation.run (trigger_event_id, id)
+    WHERE trigger_event_id IS NOT NULL;
 CREATE TABLE automation.run_tally (
     automation_id uuid NOT NULL REFERENCES automation.automation (id) ON DELETE CASCADE,
     status text NOT NULL,
@@ -198,3 +203,39 @@ CREATE TABLE automation.custom_webhook (
 );
 CREATE UNIQUE INDEX custom_webhook_source_idx ON automation.custom_webhook (org_id, source);
 CREATE INDEX custom_webhook_newest_idx ON automation.custom_webhook (org_id, created_at DESC, id DESC);
+CREATE TABLE automation.event (
+    id uuid NOT NULL,
+    org_id uuid NOT NULL,
+    source text NOT NULL,
+    provider_event_id text,
+    event_key text,
+    state text NOT NULL CHECK (state IN
+        ('MATCHED', 'UNMATCHED', 'IGNORED', 'UNPARSEABLE')),
+    why text,
+    matched_count integer NOT NULL,
+    considered integer NOT NULL,
+    received_at timestamptz NOT NULL,
+    headers json,
+    verdicts json,
+    body bytea NOT NULL,
+    PRIMARY KEY (id)
+);
+CREATE INDEX event_newest_idx ON automation.event (org_id, id DESC);
+CREATE UNIQUE INDEX event_delivery_idx ON automation.event (org_id, source, provider_event_id)
+    WHERE provider_event_id IS NOT NULL;
+CREATE TABLE automation.event_trigger (
+    org_id uuid NOT NULL,
+    source text NOT NULL,
+    scope text NOT NULL,
+    path text NOT NULL,
+    literal bigint NOT NULL,
+    automation_id uuid NOT NULL REFERENCES automation.automation (id) ON DELETE CASCADE,
+    version bigint NOT NULL,
+    PRIMARY KEY (org_id, source, scope, path, literal, automation_id)
+);
+CREATE INDEX event_trigger_automation_idx ON automation.event_trigger (automation_id);
+CREATE TABLE automation.event_generation (
+    org_id uuid NOT NULL,
+    stamp bigint NOT NULL,
+    PRIMARY KEY (org_id)
+) WITH (fillfactor = 50);

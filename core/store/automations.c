@@ -5,6 +5,8 @@
  * Deletion is soft: deleted_at is set through _update, and every read here skips such rows, so that the
  * history of runs keeps its automation.
  *
+ * Whoever writes a row here also keeps the index over triggers true (trigger_index.c).
+ *
  * last_triggered_at in a result is the latest of three: schedule.last_fire_at (cron), the newest manual
  * run (found by run_manual_idx), and automation.last_triggered_at, which remembers both when the
  * schedule or the run goes.  A trigger writes no row but its run's: sessions that trigger one
@@ -343,7 +345,11 @@ aut_store_automation_insert(aut_db *db, const aut_automation *automation, aut_er
 		aut_v_time(automation->updated_at),
 	};
 
-	return aut_db_run(db, &automation_insert, params, NULL, NULL, err);
+	aut_status status = aut_db_run(db, &automation_insert, params, NULL, NULL, err);
+
+	if (status == AUT_OK)
+		status = aut__trigger_index_put(db, automation, true, err);
+	return status;
 }
 
 aut_status
@@ -380,6 +386,8 @@ aut_store_automation_update(aut_db *db, const aut_automation *automation, aut_er
 	if (status == AUT_OK && !found)
 		status = aut_fail(err, AUT_ENOTFOUND, "automation %s not found",
 						  aut_uuid_format(&automation->id, text));
+	if (status == AUT_OK)
+		status = aut__trigger_index_put(db, automation, false, err);
 	return status;
 }
 

@@ -19,6 +19,8 @@ extern const aut_stmt *const aut__upload_statements[];
 extern const aut_stmt *const aut__worker_statements[];
 extern const aut_stmt *const aut__policy_statements[];
 extern const aut_stmt *const aut__retention_statements[];
+extern const aut_stmt *const aut__event_statements[];
+extern const aut_stmt *const aut__trigger_statements[];
 extern const aut_stmt *const aut__sandbox_statements[];
 extern const aut_stmt *const aut__tally_statements[];
 extern const aut_stmt *const aut__webhook_statements[];
@@ -36,9 +38,9 @@ extern const aut_stmt *const aut__webhook_statements[];
 	"r.status_detail, r.current_phase, r.conversation_id, r.cost, r.exit_code, r.output_bytes, "   \
 	"r.observability_associations, r.run_metadata, r.resolved_runtime, r.created_at, "             \
 	"r.started_at, "                                                                               \
-	"r.completed_at"
-#define AUT__RUN_TYPES "uuttTTitttTTtjttdiljjjTTT"
-#define AUT__RUN_WIDTH 25
+	"r.completed_at, r.trigger_event_id, r.subject_key, r.replayed"
+#define AUT__RUN_TYPES "uuttTTitttTTtjttdiljjjTTTutb"
+#define AUT__RUN_WIDTH 28
 
 /* Fill a run from a row; texts stay in rows.  AUT_ECORRUPT for a status nobody knows. */
 aut_status aut__run_read(const aut_rows *rows, size_t row, aut_run *out, aut_error *err);
@@ -56,6 +58,11 @@ aut_status aut__run_guarded(aut_db *db, const aut_stmt *stmt, const aut_value *p
 /* count runs of the automation more (or, below zero, fewer) have ended so. */
 aut_status aut__tally_add(aut_db *db, const aut_uuid *automation_id, const char *run_status,
 						  int64_t count, aut_error *err);
+
+/* An automation's row is written as given (fresh: for the first time), or a little of it has changed. */
+aut_status aut__trigger_index_put(aut_db *db, const aut_automation *automation, bool fresh,
+								  aut_error *err);
+aut_status aut__trigger_index_touch(aut_db *db, const aut_uuid *automation_id, aut_error *err);
 
 /* Run a statement whose one row has one time, or no row: AUT_TIME_NONE. */
 aut_status aut__run_time(aut_db *db, const aut_stmt *stmt, const aut_value *params, int64_t *out,

@@ -197,7 +197,15 @@ aut_store_automation_disable(aut_db *db, const aut_uuid *id, const char *reason,
 {
 	aut_value params[] = {aut_v_uuid(id), aut_v_text(reason), aut_v_json(detail), aut_v_time(now)};
 
-	return aut__run_guarded(db, &automation_disable, params, out_won, err);
+	bool won = false;
+	aut_status status = aut__run_guarded(db, &automation_disable, params, &won, err);
+
+	/* events must not take it for active any more */
+	if (status == AUT_OK && won)
+		status = aut__trigger_index_touch(db, id, err);
+	if (status == AUT_OK && out_won != NULL)
+		*out_won = won;
+	return status;
 }
 
 aut_status

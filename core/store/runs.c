@@ -51,11 +51,12 @@ aut_run_status_terminal(aut_run_status status)
 /* Without a target, so that the slot's index and the id are both an answer, not an error. */
 static const aut_stmt run_insert = {
 	.name = "run_insert",
-	.params = "uuttTTT",
+	.params = "uuttTTTujtb",
 	.columns = "",
 	.sql = "INSERT INTO automation.run"
-		   " (id, automation_id, status, trigger_source, scheduled_for, created_at, ready_at)"
-		   " VALUES ($1, $2, $3, $4, $5, $6, $7)"
+		   " (id, automation_id, status, trigger_source, scheduled_for, created_at, ready_at,"
+		   " trigger_event_id, observability_associations, subject_key, replayed)"
+		   " VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)"
 		   " ON CONFLICT DO NOTHING",
 };
 
@@ -224,6 +225,10 @@ aut__run_read(const aut_rows *rows, size_t row, aut_run *out, aut_error *err)
 		.created_at = aut_rows_time(rows, row, 22),
 		.started_at = aut_rows_time(rows, row, 23),
 		.completed_at = aut_rows_time(rows, row, 24),
+		.has_trigger_event = !aut_rows_null(rows, row, 25),
+		.trigger_event_id = aut_rows_uuid(rows, row, 25),
+		.subject_key = aut_rows_text(rows, row, 26),
+		.replayed = aut_rows_bool(rows, row, 27),
 	};
 
 	if (!aut_run_status_parse(status, &run.status))
@@ -403,6 +408,10 @@ aut_store_run_insert(aut_db *db, const aut_run_new *run, aut_error *err)
 		aut_v_time(run->scheduled_for),
 		aut_v_time(run->created_at),
 		aut_v_time(run->ready_at),
+		aut_v_uuid(run->trigger_event_id),
+		aut_v_json(run->observability_associations),
+		aut_v_text(run->subject_key),
+		aut_v_bool(run->replayed),
 	};
 	aut_status status = aut__run_guarded(db, &run_insert, params, &inserted, err);
 

@@ -25,6 +25,7 @@
 #include "core/store/internal.h"
 #include "core/store/schema_cloud.h"
 #include "core/store/schema_event.h"
+#include "core/store/schema_match.h"
 
 /* ---- automation ---------------------------------------------------------------------------- */
 
@@ -187,6 +188,9 @@
 	"    created_at timestamptz NOT NULL,\n"                                                       \
 	"    started_at timestamptz,\n"                                                                \
 	"    completed_at timestamptz,\n"                                                              \
+	"    trigger_event_id uuid,\n"                                                                 \
+	"    subject_key text,\n"                                                                      \
+	"    replayed boolean NOT NULL DEFAULT false,\n"                                               \
 	"    PRIMARY KEY (id)\n"                                                                       \
 	") WITH (fillfactor = 70, autovacuum_vacuum_scale_factor = 0.02, autovacuum_vacuum_threshold " \
 	"= 1000);\n"                                                                                   \
@@ -198,7 +202,9 @@
 	"CREATE INDEX run_newest_idx ON automation.run (automation_id, id DESC);\n"                    \
 	"CREATE INDEX run_status_idx ON automation.run (automation_id, status, id);\n"                 \
 	"CREATE INDEX run_manual_idx ON automation.run (automation_id, created_at)\n"                  \
-	"    WHERE trigger_source = 'manual';\n"
+	"    WHERE trigger_source = 'manual';\n"                                                       \
+	"CREATE INDEX run_event_idx ON automation.run (trigger_event_id, id)\n"                        \
+	"    WHERE trigger_event_id IS NOT NULL;\n"
 
 #define SQLITE_RUN                                                                                 \
 	"CREATE TABLE automation.run (\n"                                                              \
@@ -228,6 +234,9 @@
 	"    created_at INTEGER NOT NULL,\n"                                                           \
 	"    started_at INTEGER,\n"                                                                    \
 	"    completed_at INTEGER,\n"                                                                  \
+	"    trigger_event_id BLOB CHECK (length(trigger_event_id) = 16),\n"                           \
+	"    subject_key TEXT,\n"                                                                      \
+	"    replayed INTEGER NOT NULL DEFAULT 0 CHECK (replayed IN (0, 1)),\n"                        \
 	"    PRIMARY KEY (id)\n"                                                                       \
 	") STRICT;\n"                                                                                  \
 	"CREATE UNIQUE INDEX automation.run_slot_idx ON run (automation_id, scheduled_for)\n"          \
@@ -238,7 +247,9 @@
 	"CREATE INDEX automation.run_newest_idx ON run (automation_id, id DESC);\n"                    \
 	"CREATE INDEX automation.run_status_idx ON run (automation_id, status, id);\n"                 \
 	"CREATE INDEX automation.run_manual_idx ON run (automation_id, created_at)\n"                  \
-	"    WHERE trigger_source = 'manual';\n"
+	"    WHERE trigger_source = 'manual';\n"                                                       \
+	"CREATE INDEX automation.run_event_idx ON run (trigger_event_id, id)\n"                        \
+	"    WHERE trigger_event_id IS NOT NULL;\n"
 
 /*
  * How many runs of an automation ended how, so that a page of its runs need not count them all.  A backend
@@ -446,10 +457,10 @@ aut_store_schema(aut_dialect dialect)
 	static const char postgres[] = POSTGRES_AUTOMATION POSTGRES_SCHEDULE POSTGRES_GAP POSTGRES_RUN
 		POSTGRES_RUN_TALLY POSTGRES_RUN_INPUT POSTGRES_RUN_OUTPUT POSTGRES_DEDUPE
 			POSTGRES_DISABLE_EVENT POSTGRES_UPLOAD POSTGRES_WORKER POSTGRES_SANDBOX
-				POSTGRES_EVENT_TABLES;
+				POSTGRES_EVENT_TABLES POSTGRES_MATCH;
 	static const char sqlite[] = SQLITE_AUTOMATION SQLITE_SCHEDULE SQLITE_GAP SQLITE_RUN
 		SQLITE_RUN_TALLY SQLITE_RUN_INPUT SQLITE_RUN_OUTPUT SQLITE_DEDUPE SQLITE_DISABLE_EVENT
-			SQLITE_UPLOAD SQLITE_WORKER SQLITE_SANDBOX SQLITE_EVENT_TABLES SQLITE_META;
+			SQLITE_UPLOAD SQLITE_WORKER SQLITE_SANDBOX SQLITE_EVENT_TABLES SQLITE_MATCH SQLITE_META;
 
 	return dialect == AUT_DIALECT_POSTGRES ? postgres : sqlite;
 }
@@ -462,6 +473,7 @@ aut_store_statement(size_t index)
 		aut__claim_statements,      aut__output_statements,   aut__upload_statements,
 		aut__worker_statements,     aut__policy_statements,   aut__retention_statements,
 		aut__sandbox_statements,    aut__tally_statements,    aut__webhook_statements,
+		aut__event_statements,      aut__trigger_statements,
 	};
 
 	for (size_t i = 0; i < sizeof(all) / sizeof(all[0]); i++)

@@ -84,6 +84,10 @@ typedef struct aut_run
 	const char *run_metadata;               /* JSON text */
 	const char *resolved_runtime;           /* JSON text */
 	int64_t created_at, started_at, completed_at;
+	bool has_trigger_event;
+	aut_uuid trigger_event_id; /* of the event that started it; the event may be forgotten */
+	const char *subject_key;   /* what that event is about, where its trigger asks */
+	bool replayed;             /* by a replay of the event */
 } aut_run;
 
 typedef struct aut_run_list
@@ -103,6 +107,11 @@ typedef struct aut_run_new
 	int64_t created_at;
 	int64_t ready_at;
 	const char *input; /* JSON text for run_input, or NULL */
+	/* of runs that events start; NULL: none */
+	const aut_uuid *trigger_event_id;
+	const char *observability_associations; /* JSON text */
+	const char *subject_key;
+	bool replayed;
 } aut_run_new;
 
 /* EUNIQUE: that slot of that automation has fired already (nothing is written, the transaction is fine:
@@ -158,6 +167,7 @@ typedef struct aut_run_task
 	const char *observability_associations; /* JSON text of the automation's */
 	int64_t timeout_s;                      /* 0: not set */
 	bool has_keep_alive, keep_alive;
+	bool waits_at_limit; /* for a free sandbox, where another run would be skipped */
 	const char *input; /* JSON text or NULL */
 	aut_rows rows;
 } aut_run_task;

@@ -43,6 +43,7 @@ extern const suite_test suite_runs_tests[];   /* the same of runs */
 extern const suite_test suite_policy_tests[]; /* dedupe keys, switching off, retention */
 extern const suite_test suite_sandbox_tests[]; /* the ledger of cloud sandboxes */
 extern const suite_test suite_webhook_tests[]; /* custom webhooks */
+extern const suite_test suite_event_tests[]; /* events, and the index over triggers */
 extern const suite_test suite_driver_tests[]; /* values, errors, transactions, turns */
 
 /* The first failure of a test is its detail. */
