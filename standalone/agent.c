@@ -517,6 +517,7 @@ aut_cmd_agent(int argc, char **argv)
 	memset(&agent, 0, sizeof agent);
 	aut_log_set(log_to_stderr, NULL, AUT_LOG_INFO);
 	(void) signal(SIGPIPE, SIG_IGN);
+	(void) signal(SIGXFSZ, SIG_IGN); /* a file that may not grow is an error, not the end */
 	status = parse_options(argc, argv, &agent.options, &err);
 	if (status != AUT_OK)
 	{

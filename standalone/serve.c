@@ -342,7 +342,7 @@ start(server *d, aut_error *err)
 	if (status == AUT_OK)
 		status = start_api(d, err);
 	if (status == AUT_OK)
-		status = serve_agent_new(d->loop, d->http, &d->config, &d->agent, err);
+		status = serve_agent_new(d->loop, d->http, &d->turn, &d->config, &d->agent, err);
 	if (status == AUT_OK)
 		status = start_engine(d, err);
 	if (status == AUT_OK)
@@ -398,6 +398,7 @@ aut_cmd_serve(int argc, char **argv)
 	d.begun_us = aut_mono_us(aut_clock_system());
 	serve_notify_take(&d.watchdog_ms);
 	(void) signal(SIGPIPE, SIG_IGN);
+	(void) signal(SIGXFSZ, SIG_IGN); /* a file that may not grow is an error, not the end */
 	raise_file_limit();
 	aut_log_set(log_line, NULL, AUT_LOG_INFO);
 	status = serve_config_read(&d.config, argc, argv, environ, &err);

@@ -88,13 +88,37 @@ log_full_disk(sqlite3 *handle)
 			handle != NULL ? sqlite3_db_filename(handle, STORE_SCHEMA) : "the database");
 }
 
+/* What the system said last about the file, or its log, that could not be written. */
+static bool
+says_full(sqlite3 *handle, int which)
+{
+	sqlite3_file *file = NULL;
+	int why = 0;
+
+	return sqlite3_file_control(handle, STORE_SCHEMA, which, &file) == SQLITE_OK && file != NULL &&
+		   file->pMethods != NULL &&
+		   file->pMethods->xFileControl(file, SQLITE_FCNTL_LAST_ERRNO, &why) == SQLITE_OK &&
+		   (why == ENOSPC || why == EDQUOT || why == EFBIG);
+}
+
+/* No room on the disk; or in a quota, or under a limit for files, which SQLITE_FULL does not tell. */
+static bool
+is_full(sqlite3 *handle, int code)
+{
+	return (code & 0xff) == SQLITE_FULL ||
+		   ((code == SQLITE_IOERR_WRITE || code == SQLITE_IOERR_TRUNCATE) && handle != NULL &&
+			(says_full(handle, SQLITE_FCNTL_JOURNAL_POINTER) ||
+			 says_full(handle, SQLITE_FCNTL_FILE_POINTER)));
+}
+
 aut_status
 aut__sqlite_error(sqlite3 *handle, int code, aut_error *err)
 {
-	aut_status status = status_of(code);
+	bool full = is_full(handle, code);
+	aut_status status = status_of(full ? SQLITE_FULL : code);
 	const char *sqlstate = "";
 
-	if ((code & 0xff) == SQLITE_FULL)
+	if (full)
 		log_full_disk(handle);
 
 	/* SQLITE_IOERR_NOMEM and the like are out of memory in disguise */
@@ -108,7 +132,10 @@ aut__sqlite_error(sqlite3 *handle, int code, aut_error *err)
 			sqlstate = constraint_kinds[i].sqlstate;
 		}
 	}
-	aut_fail(err, status, "%s", handle != NULL ? sqlite3_errmsg(handle) : sqlite3_errstr(code));
+	aut_fail(err, status, "%s",
+			 full             ? sqlite3_errstr(SQLITE_FULL)
+			 : handle != NULL ? sqlite3_errmsg(handle)
+							  : sqlite3_errstr(code));
 	if (err != NULL)
 	{
 		memcpy(err->sqlstate, sqlstate, strlen(sqlstate) + 1);
