@@ -71,7 +71,9 @@ store_round(aut_db *db, const aut_uuid *automation, size_t batch, aut_error *err
 	if (status == AUT_OK)
 		status = aut_db_begin(db, err);
 	if (status == AUT_OK)
-		status = aut_store_run_claim(db, "bench", now, (int64_t) batch, ids, &claimed, err);
+		status = aut_store_run_claim(
+			db, &(aut_claim){.worker = "bench", .now = now, .limit = (int64_t) batch}, ids,
+			&claimed, err);
 	if (status == AUT_OK)
 		status = aut_db_commit(db, err);
 	if (status == AUT_OK)

@@ -60,16 +60,7 @@ tasks_reserve(tasks *list, size_t cap, aut_error *err)
 static aut_status
 tasks_load(tasks *list, aut_db *db, size_t n, aut_error *err)
 {
-	aut_status status = AUT_OK;
-	for (size_t i = 0; status == AUT_OK && i < n; i++)
-	{
-		status = aut_store_run_task(db, &list->ids[i], &list->items[list->count], err);
-		if (status == AUT_OK)
-			list->count++;
-		else if (status == AUT_ENOTFOUND)
-			status = AUT_OK;
-	}
-	return status;
+	return aut_store_run_tasks(db, list->ids, n, list->items, &list->count, err);
 }
 
 typedef struct held_unit
@@ -95,17 +86,6 @@ typedef struct claim_unit
 	size_t skipped;   /* of them, and not among the tasks: their ids are the first ones */
 	int64_t next_ready_at;
 } claim_unit;
-
-/* T of the contract, as job.c computes it too. */
-static int64_t
-first_deadline(const aut_engine *engine, const aut_run_task *task, int64_t now)
-{
-	const aut_settings *s = engine->options.settings;
-	int64_t limit = task->timeout_s > 0 ? task->timeout_s : s->default_run_duration;
-	if (limit > s->max_run_duration)
-		limit = s->max_run_duration;
-	return now + (s->sandbox_ready_timeout + limit + s->run_timeout_margin) * AUT_US_PER_S;
-}
 
 /* A trigger or fire and the end of its automation may pass each other unseen: each sees the other only
  * after its commit.  So the claim, which comes after both, has the last word. */
@@ -136,26 +116,29 @@ claim_run(aut_unit *unit, aut_db *db, aut_error *err)
 {
 	claim_unit *claim = (claim_unit *) (void *) ((char *) unit - offsetof(claim_unit, unit));
 	aut_engine *engine = claim->engine;
+	const aut_settings *s = engine->options.settings;
 	int64_t now = aut__engine_now(engine);
 	tasks_clear(&claim->tasks);
 	claim->claimed = claim->skipped = 0;
 	claim->next_ready_at = AUT_TIME_NONE;
 	aut_status status = tasks_reserve(&claim->tasks, (size_t) claim->limit, err);
 	if (status == AUT_OK)
-		status = (claim->inline_only ? aut_store_run_claim_inline : aut_store_run_claim)(
-			db, engine->options.worker, now, claim->limit, claim->tasks.ids, &claim->claimed, err);
+		status = aut_store_run_claim(
+			db,
+			&(aut_claim){
+				.worker = engine->options.worker,
+				.now = now,
+				.limit = claim->limit,
+				.inline_only = claim->inline_only,
+				.duration_s = s->default_run_duration,
+				.duration_max_s = s->max_run_duration,
+				.duration_and_s = s->sandbox_ready_timeout + s->run_timeout_margin,
+			},
+			claim->tasks.ids, &claim->claimed, err);
 	if (status == AUT_OK)
 		status = tasks_load(&claim->tasks, db, claim->claimed, err);
 	if (status == AUT_OK)
 		status = skip_blocked(claim, db, now, err);
-	for (size_t i = 0; status == AUT_OK && i < claim->tasks.count; i++)
-	{
-		aut_run *run = &claim->tasks.items[i].run;
-		bool won = false;
-		run->timeout_at = first_deadline(engine, &claim->tasks.items[i], now);
-		status = aut_store_run_deadline(db, &run->id, engine->options.worker, run->timeout_at, &won,
-										err);
-	}
 	if (status == AUT_OK && claim->claimed < (size_t) claim->limit)
 		status = (claim->inline_only ? aut_store_run_next_ready_inline
 									 : aut_store_run_next_ready)(db, &claim->next_ready_at, err);
@@ -281,7 +264,9 @@ typedef struct cleanup_unit
 {
 	aut_unit unit;
 	aut_engine *engine;
-	tasks tasks;
+	tasks tasks; /* of runs that are nobody's here any more */
+	aut_uuid found_ids[AUT_CLEANUP_BATCH];
+	aut_run_status found_statuses[AUT_CLEANUP_BATCH];
 	size_t found;
 	int64_t next_cleanup_at;
 } cleanup_unit;
@@ -296,13 +281,18 @@ cleanup_run(aut_unit *unit, aut_db *db, aut_error *err)
 	tasks_clear(&cleanup->tasks);
 	aut_status status = tasks_reserve(&cleanup->tasks, AUT_CLEANUP_BATCH, err);
 	if (status == AUT_OK)
-		status = aut_store_run_cleanup_due(db, engine->options.worker, now, AUT_CLEANUP_BATCH,
-										   cleanup->tasks.ids, &cleanup->found, err);
+		status = aut_store_run_cleanup_take(
+			db, engine->options.worker, now, now + AUT_CLEANUP_AGAIN_US, AUT_CLEANUP_BATCH,
+			cleanup->found_ids, cleanup->found_statuses, &cleanup->found, err);
+	/* of those that this process still has at hand everything is known */
+	size_t unknown = 0;
 	for (size_t i = 0; status == AUT_OK && i < cleanup->found; i++)
-		status =
-			aut_store_run_cleanup_set(db, &cleanup->tasks.ids[i], now + AUT_CLEANUP_AGAIN_US, err);
+	{
+		if (aut__job_find(engine, &cleanup->found_ids[i]) == NULL)
+			cleanup->tasks.ids[unknown++] = cleanup->found_ids[i];
+	}
 	if (status == AUT_OK)
-		status = tasks_load(&cleanup->tasks, db, cleanup->found, err);
+		status = tasks_load(&cleanup->tasks, db, unknown, err);
 	if (status == AUT_OK)
 		status =
 			aut_store_run_next_cleanup(db, engine->options.worker, &cleanup->next_cleanup_at, err);
@@ -311,14 +301,14 @@ cleanup_run(aut_unit *unit, aut_db *db, aut_error *err)
 
 /* A run that this process executes was ended by somebody else. */
 static void
-mark_over(aut_job *job, const aut_run *run)
+mark_over(aut_job *job, aut_run_status status)
 {
-	aut_uuid run_id = run->id;
+	aut_uuid run_id = job->task.run.id;
 	aut_engine *engine = job->engine;
 	if (!job->over)
 	{
 		job->over = true;
-		job->over_cancelled = run->status == AUT_RUN_CANCELLED;
+		job->over_cancelled = status == AUT_RUN_CANCELLED;
 		job->over_mono_us = aut__engine_mono(engine);
 		job->looks = 0; /* it should end soon: look soon */
 		if (job->step == AUT_STEP_WAITING || job->step == AUT_STEP_HANDING ||
@@ -346,11 +336,11 @@ cleanup_done(aut_unit *unit, aut_status status, const aut_error *err)
 	engine->next_cleanup_at = cleanup->next_cleanup_at;
 	if (cleanup->found == AUT_CLEANUP_BATCH)
 		engine->want_cleanup = true;
-	for (size_t i = 0; i < cleanup->tasks.count; i++)
+	for (size_t i = 0; i < cleanup->found; i++)
 	{
-		aut_job *job = aut__job_find(engine, &cleanup->tasks.items[i].run.id);
-		if (job != NULL && aut_run_status_terminal(cleanup->tasks.items[i].run.status))
-			mark_over(job, &cleanup->tasks.items[i].run);
+		aut_job *job = aut__job_find(engine, &cleanup->found_ids[i]);
+		if (job != NULL && aut_run_status_terminal(cleanup->found_statuses[i]))
+			mark_over(job, cleanup->found_statuses[i]);
 	}
 	begin_jobs(engine, &cleanup->tasks, false, true);
 }

@@ -37,6 +37,9 @@ aut__first_run_record(const aut_call *call, const aut_run_task *task, const char
 	const json_t *template_ref;
 	aut_status status;
 
+	/* of most automations there is nothing to record */
+	if (task->preset_metadata == NULL || strstr(task->preset_metadata, "\"template\"") == NULL)
+		return AUT_OK;
 	status =
 		aut_store_automation_get(call->db, &task->org_id, &task->run.automation_id, &list, err);
 	if (status == AUT_ENOTFOUND)

@@ -31,7 +31,8 @@ options_check(const aut_trigger_options *options, aut_error *err)
 	{
 		len = aut_utf8_length(options->dedupe_key, strlen(options->dedupe_key));
 		if (len < 1 || len > AUT__DEDUPE_KEY_MAX)
-			return aut_fail(err, AUT_EINVAL, "dedupe_key must have 1 to %d characters", AUT__DEDUPE_KEY_MAX);
+			return aut_fail(err, AUT_EINVAL, "dedupe_key must have 1 to %d characters",
+							AUT__DEDUPE_KEY_MAX);
 	}
 	if (options->delay_s < 0 || options->delay_s > DELAY_S_MAX)
 		return aut_fail(err, AUT_EINVAL, "delay must be 0 to %lld seconds",
@@ -381,7 +382,7 @@ complete(aut_call *call, const aut_run_task *task, const aut__completion *said, 
 {
 	char *error_text = NULL;
 	char *detail = NULL;
-	bool won = false;
+	aut_run_list ended = {0};
 	aut_run_end end = {
 		.id = task->run.id,
 		.status = said->completed ? AUT_RUN_COMPLETED : AUT_RUN_FAILED,
@@ -404,19 +405,20 @@ complete(aut_call *call, const aut_run_task *task, const aut__completion *said, 
 	end.error_detail = error_text;
 	end.status_detail = detail;
 	if (status == AUT_OK)
-		status = aut_store_run_finish(call->db, &end, &won, err);
-	if (status == AUT_OK && !won)
+		status = aut_store_run_finish_get(call->db, &end, &ended, err);
+	if (status == AUT_OK && ended.count == 0)
 		status = lost(call, &end.id, "RUNNING", err);
 	if (status == AUT_OK && !said->completed)
-		status = aut_service_health_check(call->db, call->settings, &task->run.automation_id, &end.id,
-										  call->now_us, err);
+		status = aut_service_health_check(call->db, call->settings, &task->run.automation_id,
+										  &end.id, call->now_us, err);
 	if (status == AUT_OK)
 		status = aut__first_run_record(call, task, said->completed ? "success" : "failure",
 									   said->completed ? NULL : "execution", err);
 	if (status == AUT_OK)
-		status = give_run(call, &end.id, out, err);
+		status = aut__give(aut_run_json(&ended.items[0]), out, err);
 	if (status == AUT_OK)
 		call->effects |= AUT_EFFECT_CLEANUP;
+	aut_run_list_done(&ended);
 	aut_free(error_text);
 	aut_free(detail);
 	return status;

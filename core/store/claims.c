@@ -21,42 +21,52 @@
 
 /* ---- statements ---------------------------------------------------------------------------- */
 
+/*
+ * The picked runs become ours.  Their first deadline: the time a place may take ($7, with the margin), and what
+ * the automation allows ($5 unless it says, at most $6), in seconds.
+ */
+#define CLAIMED_POSTGRES                                                                           \
+	" UPDATE automation.run AS r SET status = 'RUNNING', worker = $1, started_at = $2,"            \
+	" attempt = r.attempt + 1, current_phase = $4, status_detail = NULL,"                          \
+	" timeout_at = $2 + (least(coalesce(a.timeout_s, $5), $6) + $7) * interval '1 second'"         \
+	" FROM picked JOIN automation.automation AS a ON a.id = picked.automation_id"                  \
+	" WHERE r.id = picked.id RETURNING r.id, r.ready_at"
+#define CLAIMED_SQLITE(picked)                                                                     \
+	"UPDATE automation.run SET status = 'RUNNING', worker = $1, started_at = $2,"                  \
+	" attempt = attempt + 1, current_phase = $4, status_detail = NULL,"                            \
+	" timeout_at = $2 + (SELECT min(coalesce(a.timeout_s, $5), $6) + $7"                           \
+	" FROM automation.automation AS a WHERE a.id = run.automation_id) * 1000000"                   \
+	" WHERE id IN (" picked ") RETURNING id, ready_at"
+
 /* index: run_ready_idx */
+#define READY                                                                                      \
+	"SELECT r.id FROM automation.run AS r WHERE r.status = 'PENDING' AND r.ready_at <= $2"         \
+	" ORDER BY r.ready_at, r.id LIMIT $3"
+#define READY_POSTGRES                                                                             \
+	"SELECT r.id, r.automation_id FROM automation.run AS r"                                        \
+	" WHERE r.status = 'PENDING' AND r.ready_at <= $2 ORDER BY r.ready_at, r.id LIMIT $3"
 static const aut_stmt run_claim = {
 	.name = "run_claim",
-	.params = "tTlt",
+	.params = "tTltlll",
 	.columns = "uT",
-	.postgres = "WITH picked AS MATERIALIZED (SELECT id FROM automation.run"
-				" WHERE status = 'PENDING' AND ready_at <= $2"
-				" ORDER BY ready_at, id LIMIT $3 FOR UPDATE SKIP LOCKED)"
-				" UPDATE automation.run AS r SET status = 'RUNNING', worker = $1, started_at = $2,"
-				" attempt = r.attempt + 1, current_phase = $4, status_detail = NULL"
-				" FROM picked WHERE r.id = picked.id RETURNING r.id, r.ready_at",
-	.sqlite = "UPDATE automation.run SET status = 'RUNNING', worker = $1, started_at = $2,"
-			  " attempt = attempt + 1, current_phase = $4, status_detail = NULL"
-			  " WHERE id IN (SELECT id FROM automation.run"
-			  " WHERE status = 'PENDING' AND ready_at <= $2 ORDER BY ready_at, id LIMIT $3)"
-			  " RETURNING id, ready_at",
+	.postgres =
+		"WITH picked AS MATERIALIZED (" READY_POSTGRES " FOR UPDATE SKIP LOCKED)" CLAIMED_POSTGRES,
+	.sqlite = CLAIMED_SQLITE(READY),
 };
 
 /* The same for runs the host executes itself, where no agent is ready; what waits for one is passed over.
  * Index: run_ready_idx */
 #define INLINE                                                                                     \
-	"SELECT r.id FROM automation.run AS r JOIN automation.automation AS a ON a.id = "              \
-	"r.automation_id"                                                                              \
-	" WHERE r.status = 'PENDING' AND r.ready_at <= $2 AND a.tarball_path = $5"                     \
+	" FROM automation.run AS r JOIN automation.automation AS a ON a.id = r.automation_id"          \
+	" WHERE r.status = 'PENDING' AND r.ready_at <= $2 AND a.tarball_path = $8"                     \
 	" ORDER BY r.ready_at, r.id LIMIT $3"
 static const aut_stmt run_claim_inline = {
 	.name = "run_claim_inline",
-	.params = "tTltt",
+	.params = "tTltlllt",
 	.columns = "uT",
-	.postgres = "WITH picked AS MATERIALIZED (" INLINE " FOR UPDATE OF r SKIP LOCKED)"
-				" UPDATE automation.run AS r SET status = 'RUNNING', worker = $1, started_at = $2,"
-				" attempt = r.attempt + 1, current_phase = $4, status_detail = NULL"
-				" FROM picked WHERE r.id = picked.id RETURNING r.id, r.ready_at",
-	.sqlite = "UPDATE automation.run SET status = 'RUNNING', worker = $1, started_at = $2,"
-			  " attempt = attempt + 1, current_phase = $4, status_detail = NULL"
-			  " WHERE id IN (" INLINE ") RETURNING id, ready_at",
+	.postgres = "WITH picked AS MATERIALIZED (SELECT r.id, r.automation_id" INLINE
+				" FOR UPDATE OF r SKIP LOCKED)" CLAIMED_POSTGRES,
+	.sqlite = CLAIMED_SQLITE("SELECT r.id" INLINE),
 };
 
 /* index: run_ready_idx */
@@ -106,14 +116,6 @@ static const aut_stmt run_adopt = {
 			  " (SELECT r.id FROM automation.run AS r " ADOPTABLE ") RETURNING id",
 };
 
-static const aut_stmt run_deadline = {
-	.name = "run_deadline",
-	.params = "utT",
-	.columns = "",
-	.sql = "UPDATE automation.run SET timeout_at = $3"
-		   " WHERE id = $1 AND status = 'RUNNING' AND worker = $2",
-};
-
 /* What is null was not learned by this step and stays. */
 static const aut_stmt run_started = {
 	.name = "run_started",
@@ -147,14 +149,20 @@ static const aut_stmt run_requeue = {
 };
 
 /* index: run_cleanup_idx */
-static const aut_stmt run_cleanup_due = {
-	.name = "run_cleanup_due",
-	.params = "tTl",
-	.columns = "u",
-	.sql = "SELECT r.id FROM automation.run AS r WHERE r.cleanup_at <= $2 AND (r.worker = $1"
-		   " OR NOT EXISTS (SELECT 1 FROM automation.worker AS w"
-		   " WHERE w.name = r.worker AND w.lease_until >= $2))"
-		   " ORDER BY r.cleanup_at, r.id LIMIT $3",
+#define CLEANUP_DUE                                                                                \
+	"SELECT r.id FROM automation.run AS r WHERE r.cleanup_at <= $2 AND (r.worker = $1"             \
+	" OR NOT EXISTS (SELECT 1 FROM automation.worker AS w"                                         \
+	" WHERE w.name = r.worker AND w.lease_until >= $2))"                                           \
+	" ORDER BY r.cleanup_at, r.id LIMIT $3"
+static const aut_stmt run_cleanup_take = {
+	.name = "run_cleanup_take",
+	.params = "tTlT",
+	.columns = "ut",
+	.postgres = "WITH picked AS MATERIALIZED (" CLEANUP_DUE " FOR UPDATE OF r SKIP LOCKED)"
+				" UPDATE automation.run AS r SET cleanup_at = $4 FROM picked"
+				" WHERE r.id = picked.id RETURNING r.id, r.status",
+	.sqlite = "UPDATE automation.run SET cleanup_at = $4 WHERE id IN (" CLEANUP_DUE ")"
+			  " RETURNING id, status",
 };
 
 /* index: run_cleanup_idx */
@@ -180,11 +188,10 @@ const aut_stmt *const aut__claim_statements[] = {
 	&run_next_ready,
 	&run_held,
 	&run_adopt,
-	&run_deadline,
 	&run_started,
 	&run_note,
 	&run_requeue,
-	&run_cleanup_due,
+	&run_cleanup_take,
 	&run_next_cleanup,
 	&run_cleanup_set,
 	&run_claim_inline,
@@ -251,32 +258,18 @@ out:
 }
 
 aut_status
-aut_store_run_claim(aut_db *db, const char *worker, int64_t now, int64_t limit, aut_uuid *out_ids,
-					size_t *out_count, aut_error *err)
+aut_store_run_claim(aut_db *db, const aut_claim *claim, aut_uuid *out_ids, size_t *out_count,
+					aut_error *err)
 {
 	aut_value params[] = {
-		aut_v_text(worker),
-		aut_v_time(now),
-		aut_v_big(limit),
-		aut_v_text(PHASE_CLAIMED),
+		aut_v_text(claim->worker),        aut_v_time(claim->now),
+		aut_v_big(claim->limit),          aut_v_text(PHASE_CLAIMED),
+		aut_v_big(claim->duration_s),     aut_v_big(claim->duration_max_s),
+		aut_v_big(claim->duration_and_s), aut_v_text(AUT_TARBALL_INLINE),
 	};
 
-	return run_for_ids(db, &run_claim, params, limit, true, out_ids, out_count, err);
-}
-
-aut_status
-aut_store_run_claim_inline(aut_db *db, const char *worker, int64_t now, int64_t limit,
-						   aut_uuid *out_ids, size_t *out_count, aut_error *err)
-{
-	aut_value params[] = {
-		aut_v_text(worker),
-		aut_v_time(now),
-		aut_v_big(limit),
-		aut_v_text(PHASE_CLAIMED),
-		aut_v_text(AUT_TARBALL_INLINE),
-	};
-
-	return run_for_ids(db, &run_claim_inline, params, limit, true, out_ids, out_count, err);
+	return run_for_ids(db, claim->inline_only ? &run_claim_inline : &run_claim, params,
+					   claim->limit, true, out_ids, out_count, err);
 }
 
 aut_status
@@ -302,12 +295,29 @@ aut_store_run_adopt(aut_db *db, const char *worker, int64_t now, int64_t limit, 
 }
 
 aut_status
-aut_store_run_cleanup_due(aut_db *db, const char *worker, int64_t now, int64_t limit,
-						  aut_uuid *out_ids, size_t *out_count, aut_error *err)
+aut_store_run_cleanup_take(aut_db *db, const char *worker, int64_t now, int64_t again_at,
+						   int64_t limit, aut_uuid *out_ids, aut_run_status *out_statuses,
+						   size_t *out_count, aut_error *err)
 {
-	aut_value params[] = {aut_v_text(worker), aut_v_time(now), aut_v_big(limit)};
+	aut_value params[] = {aut_v_text(worker), aut_v_time(now), aut_v_big(limit),
+						  aut_v_time(again_at)};
+	aut_rows rows = {0};
+	aut_status status = aut__check_window(limit, 0, err);
 
-	return run_for_ids(db, &run_cleanup_due, params, limit, false, out_ids, out_count, err);
+	if (status == AUT_OK)
+		status = aut_db_run(db, &run_cleanup_take, params, &rows, NULL, err);
+	if (status == AUT_OK && rows.count > (size_t) limit)
+		status = aut_fail(err, AUT_EINTERNAL, "run_cleanup_take: more rows than asked for");
+	for (size_t i = 0; status == AUT_OK && i < rows.count; i++)
+	{
+		out_ids[i] = aut_rows_uuid(&rows, i, 0);
+		if (!aut_run_status_parse(aut_rows_text(&rows, i, 1), &out_statuses[i]))
+			status = aut_fail(err, AUT_ECORRUPT, "a run has an unknown status");
+	}
+	if (status == AUT_OK)
+		*out_count = rows.count;
+	aut_rows_done(&rows);
+	return status;
 }
 
 /* ---- times --------------------------------------------------------------------------------- */
@@ -332,15 +342,6 @@ aut_store_run_next_cleanup(aut_db *db, const char *worker, int64_t *out, aut_err
 }
 
 /* ---- steps of the holder ------------------------------------------------------------------- */
-
-aut_status
-aut_store_run_deadline(aut_db *db, const aut_uuid *id, const char *worker, int64_t timeout_at,
-					   bool *out_won, aut_error *err)
-{
-	return aut__run_guarded(
-		db, &run_deadline,
-		(aut_value[]){aut_v_uuid(id), aut_v_text(worker), aut_v_time(timeout_at)}, out_won, err);
-}
 
 aut_status
 aut_store_run_started(aut_db *db, const aut_uuid *id, const char *worker,

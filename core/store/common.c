@@ -56,3 +56,27 @@ aut__run_time(aut_db *db, const aut_stmt *stmt, const aut_value *params, int64_t
 	aut_rows_done(&rows);
 	return status;
 }
+
+aut_status
+aut__rows_copy(const aut_rows *rows, size_t row, const char *columns, aut_rows *out, aut_error *err)
+{
+	aut_rows copy = {0};
+	aut_value *cells = aut_rows_add(&copy, columns);
+	aut_status status =
+		cells == NULL ? aut_fail(err, AUT_ENOMEM, "out of memory for a row") : AUT_OK;
+
+	for (size_t i = 0; status == AUT_OK && columns[i] != '\0'; i++)
+	{
+		const aut_value *from = aut_rows_at(rows, row, i);
+
+		if (!from->null && strchr("tjx", columns[i]) != NULL)
+			status = aut_rows_put(&copy, &cells[i], from->data, from->len, err);
+		else
+			cells[i] = *from;
+	}
+	if (status == AUT_OK)
+		*out = copy;
+	else
+		aut_rows_done(&copy);
+	return status;
+}

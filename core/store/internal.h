@@ -32,18 +32,23 @@ extern const aut_stmt *const aut__webhook_statements[];
  * The columns of a run, in the order aut__run_read takes them.  Written once: every statement that
  * returns whole runs begins with these.
  */
-#define AUT__RUN_COLUMNS                                                                           \
-	"r.id, r.automation_id, r.status, r.trigger_source, r.scheduled_for, r.ready_at, r.attempt, "  \
-	"r.worker, r.bash_command_id, r.sandbox_id, r.timeout_at, r.cleanup_at, r.error_detail, "      \
-	"r.status_detail, r.current_phase, r.conversation_id, r.cost, r.exit_code, r.output_bytes, "   \
-	"r.observability_associations, r.run_metadata, r.resolved_runtime, r.created_at, "             \
-	"r.started_at, "                                                                               \
-	"r.completed_at, r.trigger_event_id, r.subject_key, r.replayed"
-#define AUT__RUN_TYPES "uuttTTitttTTtjttdiljjjTTTutb"
-#define AUT__RUN_WIDTH 28
+#define AUT__RUN_COLUMNS_OF(t)                                                                     \
+	t "id, " t "automation_id, " t "status, " t "trigger_source, " t "scheduled_for, " t           \
+	  "ready_at, " t "attempt, " t "worker, " t "bash_command_id, " t "sandbox_id, " t             \
+	  "timeout_at, " t "cleanup_at, " t "error_detail, " t "status_detail, " t "current_phase, " t \
+	  "conversation_id, " t "cost, " t "exit_code, " t "output_bytes, " t                          \
+	  "observability_associations, " t "run_metadata, " t "resolved_runtime, " t "created_at, " t  \
+	  "started_at, " t "completed_at, " t "trigger_event_id, " t "subject_key, " t "replayed"
+#define AUT__RUN_COLUMNS AUT__RUN_COLUMNS_OF("r.")
+#define AUT__RUN_TYPES   "uuttTTitttTTtjttdiljjjTTTutb"
+#define AUT__RUN_WIDTH   28
 
 /* Fill a run from a row; texts stay in rows.  AUT_ECORRUPT for a status nobody knows. */
 aut_status aut__run_read(const aut_rows *rows, size_t row, aut_run *out, aut_error *err);
+
+/* A row of its own, with its texts, out of many; columns are its types. */
+aut_status aut__rows_copy(const aut_rows *rows, size_t row, const char *columns, aut_rows *out,
+						  aut_error *err);
 
 /* Refuse limits and offsets out of range. */
 aut_status aut__check_window(int64_t limit, int64_t offset, aut_error *err);

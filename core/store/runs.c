@@ -114,18 +114,28 @@ static const aut_stmt run_list_org_after = {
 		" ORDER BY r.id DESC LIMIT $3",
 };
 
+#define TASK_TYPES AUT__RUN_TYPES "uuttTtjtttttjjibj"
+#define TASK                                                                                       \
+	"SELECT " AUT__RUN_COLUMNS ", a.org_id, a.user_id, a.owner, a.state, a.deleted_at, a.name,"    \
+	" a.trigger, a.trigger_type, a.model, a.agent_profile_id, a.tarball_path, a.entrypoint,"       \
+	" a.observability_associations, a.preset_metadata, a.timeout_s, a.keep_alive, i.input"         \
+	" FROM automation.run AS r"                                                                    \
+	" JOIN automation.automation AS a ON a.id = r.automation_id"                                   \
+	" LEFT JOIN automation.run_input AS i ON i.run_id = r.id"
 static const aut_stmt run_task = {
 	.name = "run_task",
 	.params = "u",
-	.columns = AUT__RUN_TYPES "uuttTtjtttttjibj",
-	.sql = "SELECT " AUT__RUN_COLUMNS ", a.org_id, a.user_id, a.owner, a.state, a.deleted_at, "
-		   "a.name, a.trigger, a.trigger_type, a.model,"
-		   " a.agent_profile_id, a.tarball_path, a.entrypoint, a.observability_associations,"
-		   " a.timeout_s, a.keep_alive, i.input"
-		   " FROM automation.run AS r"
-		   " JOIN automation.automation AS a ON a.id = r.automation_id"
-		   " LEFT JOIN automation.run_input AS i ON i.run_id = r.id"
-		   " WHERE r.id = $1 LIMIT 1",
+	.columns = TASK_TYPES,
+	.sql = TASK " WHERE r.id = $1 LIMIT 1",
+};
+
+/* $1 is an array in PostgreSQL's notation.  In SQLite statements cost little: there it is one each. */
+static const aut_stmt run_tasks = {
+	.name = "run_tasks",
+	.params = "tl",
+	.columns = TASK_TYPES,
+	.postgres = TASK " WHERE r.id = ANY ($1::uuid[]) LIMIT $2",
+	.sqlite = TASK " WHERE r.id = $1 LIMIT $2",
 };
 
 static const aut_stmt run_phase = {
@@ -143,26 +153,27 @@ static const aut_stmt run_phase = {
 	" completed_at = $3,"                                                                          \
 	" error_detail = $4,"                                                                          \
 	" status_detail = $5,"                                                                         \
-	" conversation_id = coalesce($6, conversation_id),"                                            \
-	" cost = coalesce($7, cost),"                                                                  \
-	" exit_code = coalesce($8, exit_code)"
+	" conversation_id = coalesce($6, run.conversation_id),"                                        \
+	" cost = coalesce($7, run.cost),"                                                              \
+	" exit_code = coalesce($8, run.exit_code)"
 static const aut_stmt run_finish = {
 	.name = "run_finish",
 	.params = "utTtjtdiTbb",
-	.columns = "u",
-	.sql =
-		FINISH ", cleanup_at = CASE WHEN status = 'RUNNING' THEN $9 ELSE cleanup_at END"
-			   " WHERE id = $1 AND (($10 AND status = 'PENDING') OR ($11 AND status = 'RUNNING'))"
-			   " RETURNING automation_id",
+	.columns = AUT__RUN_TYPES,
+	.sql = FINISH ", cleanup_at = CASE WHEN run.status = 'RUNNING' THEN $9 ELSE run.cleanup_at END"
+				  " WHERE run.id = $1"
+				  " AND (($10 AND run.status = 'PENDING') OR ($11 AND run.status = 'RUNNING'))"
+				  " RETURNING " AUT__RUN_COLUMNS_OF("run."),
 };
 
 /* The watchdog was wrong. */
 static const aut_stmt run_finish_timed_out = {
 	.name = "run_finish_timed_out",
 	.params = "utTtjtdi",
-	.columns = "u",
-	.sql = FINISH " WHERE id = $1 AND status = 'FAILED'"
-				  " AND substr(error_detail, 1, 11) = 'Timed out: ' RETURNING automation_id",
+	.columns = AUT__RUN_TYPES,
+	.sql = FINISH
+	" WHERE run.id = $1 AND run.status = 'FAILED'"
+	" AND substr(run.error_detail, 1, 11) = 'Timed out: ' RETURNING " AUT__RUN_COLUMNS_OF("run."),
 };
 
 /* index: run_status_idx */
@@ -353,20 +364,16 @@ aut_run_task_done(aut_run_task *task)
 	*task = (aut_run_task){0};
 }
 
-aut_status
-aut_store_run_task(aut_db *db, const aut_uuid *run_id, aut_run_task *out, aut_error *err)
+/* Takes rows over, also when it fails. */
+static aut_status
+read_task(aut_rows *take_rows, aut_run_task *out, aut_error *err)
 {
-	char text[AUT_UUID_TEXT_MAX];
-	aut_run_task task = {0};
+	aut_run_task task = {.rows = *take_rows};
 	const aut_rows *rows = &task.rows;
 	size_t at = AUT__RUN_WIDTH;
-	aut_status status =
-		aut_db_run(db, &run_task, (aut_value[]){aut_v_uuid(run_id)}, &task.rows, NULL, err);
+	aut_status status = aut__run_read(rows, 0, &task.run, err);
 
-	if (status == AUT_OK && rows->count == 0)
-		status = aut_fail(err, AUT_ENOTFOUND, "run %s not found", aut_uuid_format(run_id, text));
-	if (status == AUT_OK)
-		status = aut__run_read(rows, 0, &task.run, err);
+	*take_rows = (aut_rows){0};
 	if (status != AUT_OK)
 	{
 		aut_run_task_done(&task);
@@ -385,12 +392,95 @@ aut_store_run_task(aut_db *db, const aut_uuid *run_id, aut_run_task *out, aut_er
 	task.tarball_path = aut_rows_text(rows, 0, at++);
 	task.entrypoint = aut_rows_text(rows, 0, at++);
 	task.observability_associations = aut_rows_text(rows, 0, at++);
+	task.preset_metadata = aut_rows_text(rows, 0, at++);
 	task.timeout_s = aut_rows_int(rows, 0, at++);
 	task.has_keep_alive = !aut_rows_null(rows, 0, at);
 	task.keep_alive = aut_rows_bool(rows, 0, at++);
 	task.input = aut_rows_text(rows, 0, at++);
 	*out = task;
 	return AUT_OK;
+}
+
+aut_status
+aut_store_run_task(aut_db *db, const aut_uuid *run_id, aut_run_task *out, aut_error *err)
+{
+	char text[AUT_UUID_TEXT_MAX];
+	aut_rows rows = {0};
+	aut_status status =
+		aut_db_run(db, &run_task, (aut_value[]){aut_v_uuid(run_id)}, &rows, NULL, err);
+
+	if (status == AUT_OK && rows.count == 0)
+		status = aut_fail(err, AUT_ENOTFOUND, "run %s not found", aut_uuid_format(run_id, text));
+	if (status == AUT_OK)
+		status = read_task(&rows, out, err);
+	aut_rows_done(&rows);
+	return status;
+}
+
+/* One statement for all: the rows come in any order and are handed out in that of ids. */
+static aut_status
+tasks_at_once(aut_db *db, const aut_uuid *ids, size_t count, aut_run_task *out, size_t *out_count,
+			  aut_error *err)
+{
+	char id[AUT_UUID_TEXT_MAX];
+	aut_buf list;
+	aut_rows rows = {0};
+	aut_status status = AUT_OK;
+
+	aut_buf_init(&list, (count + 1) * AUT_UUID_TEXT_MAX);
+	for (size_t i = 0; status == AUT_OK && i < count; i++)
+		status = aut_buf_printf(&list, "%c%s", i == 0 ? '{' : ',', aut_uuid_format(&ids[i], id));
+	if (status == AUT_OK)
+		status = aut_buf_append(&list, "}", 1);
+	if (status != AUT_OK)
+		status = aut_fail(err, status, "out of memory for a list of runs");
+	if (status == AUT_OK)
+		status = aut_db_run(db, &run_tasks,
+							(aut_value[]){aut_v_text(list.data), aut_v_big((int64_t) count)}, &rows,
+							NULL, err);
+	for (size_t i = 0; status == AUT_OK && i < count; i++)
+	{
+		aut_rows one = {0};
+		size_t row = 0;
+
+		for (; row < rows.count; row++)
+		{
+			aut_uuid found = aut_rows_uuid(&rows, row, 0);
+
+			if (aut_uuid_equal(&found, &ids[i]))
+				break;
+		}
+		if (row == rows.count)
+			continue;
+		status = aut__rows_copy(&rows, row, TASK_TYPES, &one, err);
+		if (status == AUT_OK)
+			status = read_task(&one, &out[*out_count], err);
+		if (status == AUT_OK)
+			++*out_count;
+	}
+	aut_rows_done(&rows);
+	aut_buf_done(&list);
+	return status;
+}
+
+aut_status
+aut_store_run_tasks(aut_db *db, const aut_uuid *ids, size_t count, aut_run_task *out,
+					size_t *out_count, aut_error *err)
+{
+	aut_status status = AUT_OK;
+
+	*out_count = 0;
+	if (count > 1 && db->ops->dialect == AUT_DIALECT_POSTGRES)
+		return tasks_at_once(db, ids, count, out, out_count, err);
+	for (size_t i = 0; status == AUT_OK && i < count; i++)
+	{
+		status = aut_store_run_task(db, &ids[i], &out[*out_count], err);
+		if (status == AUT_OK)
+			++*out_count;
+		else if (status == AUT_ENOTFOUND)
+			status = AUT_OK;
+	}
+	return status;
 }
 
 /* ---- writing ------------------------------------------------------------------------------- */
@@ -436,27 +526,20 @@ aut_store_run_phase(aut_db *db, const aut_uuid *id, const char *phase, bool *out
 
 /* One of the two ways to an end, counted. */
 static aut_status
-finish(aut_db *db, const aut_stmt *stmt, const aut_value *params, bool *out_won, aut_error *err)
+finish(aut_db *db, const aut_stmt *stmt, const aut_value *params, aut_run_list *out, aut_error *err)
 {
-	aut_rows rows = {0};
-	aut_status status = aut_db_run(db, stmt, params, &rows, NULL, err);
+	aut_status status = read_list(db, stmt, params, out, err);
 
-	if (status == AUT_OK && rows.count > 0)
-	{
-		aut_uuid automation_id = aut_rows_uuid(&rows, 0, 0);
-
-		status = aut__tally_add(db, &automation_id, params[1].data, 1, err);
-		if (status == AUT_OK && stmt == &run_finish_timed_out)
-			status =
-				aut__tally_add(db, &automation_id, aut_run_status_name(AUT_RUN_FAILED), -1, err);
-		*out_won = status == AUT_OK;
-	}
-	aut_rows_done(&rows);
+	if (status == AUT_OK && out->count > 0)
+		status = aut__tally_add(db, &out->items[0].automation_id, params[1].data, 1, err);
+	if (status == AUT_OK && out->count > 0 && stmt == &run_finish_timed_out)
+		status = aut__tally_add(db, &out->items[0].automation_id,
+								aut_run_status_name(AUT_RUN_FAILED), -1, err);
 	return status;
 }
 
 aut_status
-aut_store_run_finish(aut_db *db, const aut_run_end *end, bool *out_won, aut_error *err)
+aut_store_run_finish_get(aut_db *db, const aut_run_end *end, aut_run_list *out, aut_error *err)
 {
 	AUT_CHECK(aut_run_status_terminal(end->status));
 	aut_value params[] = {
@@ -472,13 +555,30 @@ aut_store_run_finish(aut_db *db, const aut_run_end *end, bool *out_won, aut_erro
 		aut_v_bool(end->from_pending),
 		aut_v_bool(end->from_running),
 	};
-	bool won = false;
-	aut_status status = finish(db, &run_finish, params, &won, err);
+	aut_run_list list = {0};
+	aut_status status = finish(db, &run_finish, params, &list, err);
 
-	if (status == AUT_OK && !won && end->from_timed_out)
-		status = finish(db, &run_finish_timed_out, params, &won, err);
+	if (status == AUT_OK && list.count == 0 && end->from_timed_out)
+	{
+		aut_run_list_done(&list);
+		status = finish(db, &run_finish_timed_out, params, &list, err);
+	}
+	if (status == AUT_OK)
+		*out = list;
+	else
+		aut_run_list_done(&list);
+	return status;
+}
+
+aut_status
+aut_store_run_finish(aut_db *db, const aut_run_end *end, bool *out_won, aut_error *err)
+{
+	aut_run_list list = {0};
+	aut_status status = aut_store_run_finish_get(db, end, &list, err);
+
 	if (status == AUT_OK && out_won != NULL)
-		*out_won = won;
+		*out_won = list.count > 0;
+	aut_run_list_done(&list);
 	return status;
 }
 

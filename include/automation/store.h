@@ -134,19 +134,28 @@ aut_status aut_store_run_list_org_after(aut_db *db, const aut_uuid *org_id, cons
 aut_status aut_store_run_counts(aut_db *db, const aut_uuid *automation_id,
 								int64_t out_counts[AUT_RUN_STATUS_COUNT], aut_error *err);
 
+typedef struct aut_claim
+{
+	const char *worker;
+	int64_t now;
+	int64_t limit;
+	bool inline_only; /* only runs that the host itself executes (AUT_TARBALL_INLINE) */
+	/* Seconds from now to the first deadline: what the automation allows (duration_s when it does not say,
+	 * duration_max_s at most) and duration_and_s. */
+	int64_t duration_s, duration_max_s, duration_and_s;
+} aut_claim;
+
 /*
  * Claim up to limit PENDING runs that are ready at now, oldest first: RUNNING, started_at = now,
- * worker, attempt + 1, phase.  timeout_at is set by the caller with _run_deadline.  PostgreSQL: FOR
- * UPDATE SKIP LOCKED.  The ids come back in claim order.
+ * worker, attempt + 1, phase, timeout_at.  PostgreSQL: FOR UPDATE SKIP LOCKED.  The ids come back in
+ * claim order.
  */
-aut_status aut_store_run_claim(aut_db *db, const char *worker, int64_t now, int64_t limit,
-							   aut_uuid *out_ids, size_t *out_count, aut_error *err);
+aut_status aut_store_run_claim(aut_db *db, const aut_claim *claim, aut_uuid *out_ids,
+							   size_t *out_count, aut_error *err);
 /* Earliest ready_at of a PENDING run, or AUT_TIME_NONE. */
 aut_status aut_store_run_next_ready(aut_db *db, int64_t *out, aut_error *err);
-/* tarball_path of automations that the host itself executes; the same two for their runs alone. */
+/* tarball_path of automations that the host itself executes; the same for their runs alone. */
 #define AUT_TARBALL_INLINE "sql://inline"
-aut_status aut_store_run_claim_inline(aut_db *db, const char *worker, int64_t now, int64_t limit,
-									  aut_uuid *out_ids, size_t *out_count, aut_error *err);
 aut_status aut_store_run_next_ready_inline(aut_db *db, int64_t *out, aut_error *err);
 
 /* What the engine needs to execute one run: the run beside its automation and input. */
@@ -165,6 +174,7 @@ typedef struct aut_run_task
 	const char *tarball_path;
 	const char *entrypoint;
 	const char *observability_associations; /* JSON text of the automation's */
+	const char *preset_metadata;            /* JSON text or NULL */
 	int64_t timeout_s;                      /* 0: not set */
 	bool has_keep_alive, keep_alive;
 	bool waits_at_limit; /* for a free sandbox, where another run would be skipped */
@@ -173,6 +183,9 @@ typedef struct aut_run_task
 } aut_run_task;
 aut_status aut_store_run_task(aut_db *db, const aut_uuid *run_id, aut_run_task *out,
 							  aut_error *err);
+/* The tasks of many runs, in the order of ids; those that are gone are left out. */
+aut_status aut_store_run_tasks(aut_db *db, const aut_uuid *ids, size_t count, aut_run_task *out,
+							   size_t *out_count, aut_error *err);
 void aut_run_task_done(aut_run_task *task);
 
 /* RUNNING runs held by a worker, oldest first, after a restart (keyset: id > after). */
@@ -183,8 +196,6 @@ aut_status aut_store_run_adopt(aut_db *db, const char *worker, int64_t now, int6
 							   aut_uuid *out_ids, size_t *out_count, aut_error *err);
 
 /* Guarded by RUNNING and worker; *out_won false: the run is no longer ours or has ended. */
-aut_status aut_store_run_deadline(aut_db *db, const aut_uuid *id, const char *worker,
-								  int64_t timeout_at, bool *out_won, aut_error *err);
 aut_status aut_store_run_started(aut_db *db, const aut_uuid *id, const char *worker,
 								 const char *bash_command_id, const char *sandbox_id,
 								 int64_t timeout_at, const char *phase, bool *out_won,
@@ -218,6 +229,9 @@ typedef struct aut_run_end
 } aut_run_end;
 /* The one statement by which a run ends.  *out_won false: the guard did not hold. */
 aut_status aut_store_run_finish(aut_db *db, const aut_run_end *end, bool *out_won, aut_error *err);
+/* The same, and the run as it then is; empty when the guard did not hold. */
+aut_status aut_store_run_finish_get(aut_db *db, const aut_run_end *end, aut_run_list *out,
+									aut_error *err);
 /* End all PENDING runs of an automation as SKIPPED (manual ones only if asked). */
 aut_status aut_store_run_skip_pending(aut_db *db, const aut_uuid *automation_id, bool manual_too,
 									  int64_t now, const char *error_detail,
@@ -241,9 +255,12 @@ aut_status aut_store_dedupe_take(aut_db *db, const aut_uuid *automation_id, cons
 aut_status aut_store_dedupe_run(aut_db *db, const aut_uuid *automation_id, const char *key,
 								aut_uuid *out, aut_error *err); /* ENOTFOUND */
 
-/* Ended runs whose clean-up is due, of this worker (or whose worker's lease has ended).  Earliest first. */
-aut_status aut_store_run_cleanup_due(aut_db *db, const char *worker, int64_t now, int64_t limit,
-									 aut_uuid *out_ids, size_t *out_count, aut_error *err);
+/* Take ended runs whose clean-up is due, of this worker (or whose worker's lease has ended): it is due again
+ * at again_at, should nothing come of it.  The arrays have limit elements; no order. */
+aut_status aut_store_run_cleanup_take(aut_db *db, const char *worker, int64_t now, int64_t again_at,
+									  int64_t limit, aut_uuid *out_ids,
+									  aut_run_status *out_statuses, size_t *out_count,
+									  aut_error *err);
 aut_status aut_store_run_next_cleanup(aut_db *db, const char *worker, int64_t *out, aut_error *err);
 /* cleanup_at = at (AUT_TIME_NONE: done). */
 aut_status aut_store_run_cleanup_set(aut_db *db, const aut_uuid *id, int64_t at, aut_error *err);

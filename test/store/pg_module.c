@@ -253,7 +253,8 @@ locked_rows_are_skipped(suite *s)
 	size_t count = 0;
 	aut_due_list due = {0};
 
-	EXPECT_OK(aut_store_run_claim(s->db, "w", SUITE_NOW, 4, ids, &count, &s->error));
+	EXPECT_OK(aut_store_run_claim(s->db, &(aut_claim){.worker = "w", .now = SUITE_NOW, .limit = 4},
+								  ids, &count, &s->error));
 	EXPECT_INT(1, (int64_t) count);
 	EXPECT_OK(aut_store_schedule_due(s->db, SUITE_NOW, 4, &due, &s->error));
 	EXPECT_INT(1, (int64_t) due.count);

@@ -149,7 +149,8 @@ a_claim_can_be_taken_back_as_skipped(suite *s)
 	aut_run_list list = {0};
 	size_t count = 0;
 
-	EXPECT_OK(aut_store_run_claim(s->db, "me", SUITE_NOW, 1, got, &count, &s->error));
+	EXPECT_OK(aut_store_run_claim(s->db, &(aut_claim){.worker = "me", .now = SUITE_NOW, .limit = 1},
+								  got, &count, &s->error));
 	EXPECT_OK(aut_store_run_skip_claimed(s->db, &id, "other", SUITE_NOW, "no", "{}", &s->error));
 	EXPECT_INT(AUT_RUN_RUNNING, suite_run(s, &id, &list)->status);
 	EXPECT_OK(aut_store_run_skip_claimed(s->db, &id, "me", SUITE_NOW + 1, "no",

@@ -192,7 +192,9 @@ claims_are_oldest_first_and_only_when_ready(suite *s)
 
 	EXPECT_OK(aut_store_run_next_ready(s->db, &next, &s->error));
 	EXPECT_INT(SUITE_NOW + 1, next);
-	EXPECT_OK(aut_store_run_claim(s->db, "w1", SUITE_NOW + 5, 2, ids, &count, &s->error));
+	EXPECT_OK(aut_store_run_claim(s->db,
+								  &(aut_claim){.worker = "w1", .now = SUITE_NOW + 5, .limit = 2},
+								  ids, &count, &s->error));
 	EXPECT_INT(2, (int64_t) count);
 	EXPECT_ID(first, ids[0]);
 	EXPECT_ID(tie, ids[1]);
@@ -203,17 +205,68 @@ claims_are_oldest_first_and_only_when_ready(suite *s)
 	EXPECT_TEXT("w1", run->worker);
 	EXPECT_TEXT("Preparing environment", run->current_phase);
 	aut_run_list_done(&list);
-	EXPECT_OK(aut_store_run_claim(s->db, "w2", SUITE_NOW + 5, 8, ids, &count, &s->error));
+	EXPECT_OK(aut_store_run_claim(s->db,
+								  &(aut_claim){.worker = "w2", .now = SUITE_NOW + 5, .limit = 8},
+								  ids, &count, &s->error));
 	EXPECT_INT(1, (int64_t) count);
 	EXPECT_ID(late, ids[0]);
-	EXPECT_OK(aut_store_run_claim(s->db, "w2", SUITE_NOW + 5, 8, ids, &count, &s->error));
+	EXPECT_OK(aut_store_run_claim(s->db,
+								  &(aut_claim){.worker = "w2", .now = SUITE_NOW + 5, .limit = 8},
+								  ids, &count, &s->error));
 	EXPECT_INT(0, (int64_t) count);
 	EXPECT_OK(aut_store_run_next_ready(s->db, &next, &s->error));
 	EXPECT_INT(SUITE_NOW + SECOND, next);
-	EXPECT_OK(aut_store_run_claim(s->db, "w2", SUITE_NOW + SECOND, 8, ids, &count, &s->error));
+	EXPECT_OK(aut_store_run_claim(
+		s->db, &(aut_claim){.worker = "w2", .now = SUITE_NOW + SECOND, .limit = 8}, ids, &count,
+		&s->error));
 	EXPECT_ID(future, ids[0]);
 	EXPECT_OK(aut_store_run_next_ready(s->db, &next, &s->error));
 	EXPECT_INT(AUT_TIME_NONE, next);
+}
+
+/* From the automation's own limit, the usual one, and the longest that is allowed. */
+static void
+a_claim_sets_the_first_deadline(suite *s)
+{
+	static const struct
+	{
+		int64_t own, wanted;
+	} cases[] = {{0, 600}, {90, 90}, {1800, 1800}, {4000, 1800}};
+	aut_claim claim = {
+		.worker = "w",
+		.now = SUITE_NOW,
+		.limit = 8,
+		.duration_s = 600,
+		.duration_max_s = 1800,
+		.duration_and_s = 420,
+	};
+	aut_uuid runs[5];
+	aut_uuid ids[8];
+	aut_run_task tasks[5];
+	size_t count = 0;
+
+	for (int i = 0; i < 4; i++)
+	{
+		aut_automation automation = suite_automation(s, "a");
+
+		automation.timeout_s = cases[i].own;
+		EXPECT_OK(aut_store_automation_insert(s->db, &automation, &s->error));
+		runs[i] = suite_insert_run(s, &automation.id, SUITE_NOW);
+	}
+	EXPECT_OK(aut_store_run_claim(s->db, &claim, ids, &count, &s->error));
+	EXPECT_INT(4, (int64_t) count);
+	runs[4] = suite_id(s); /* there is no such run */
+	EXPECT_OK(aut_store_run_tasks(s->db, runs, 5, tasks, &count, &s->error));
+	EXPECT_INT(4, (int64_t) count);
+	for (size_t i = 0; i < count; i++)
+	{
+		EXPECT_ID(runs[i], tasks[i].run.id);
+		EXPECT_TEXT("a", tasks[i].automation_name);
+		EXPECT_INT(SUITE_NOW + (cases[i].wanted + 420) * SECOND, tasks[i].run.timeout_at);
+		aut_run_task_done(&tasks[i]);
+	}
+	EXPECT_OK(aut_store_run_tasks(s->db, runs, 0, tasks, &count, &s->error));
+	EXPECT_INT(0, (int64_t) count);
 }
 
 static void
@@ -234,7 +287,9 @@ a_large_backlog_is_claimed_in_order(suite *s)
 		suite_insert_run(s, &a, SUITE_NOW);
 	do
 	{
-		EXPECT_OK(aut_store_run_claim(s->db, "w", SUITE_NOW, BATCH, ids, &count, &s->error));
+		EXPECT_OK(aut_store_run_claim(s->db,
+									  &(aut_claim){.worker = "w", .now = SUITE_NOW, .limit = BATCH},
+									  ids, &count, &s->error));
 		for (size_t i = 0; i < count; i++)
 		{
 			EXPECT(memcmp(last.bytes, ids[i].bytes, sizeof(last.bytes)) < 0);
@@ -252,7 +307,9 @@ claim_all(suite *s, const char *worker)
 	aut_uuid ids[16];
 	size_t count = 0;
 
-	EXPECT_OK(aut_store_run_claim(s->db, worker, SUITE_NOW, 16, ids, &count, &s->error));
+	EXPECT_OK(aut_store_run_claim(s->db,
+								  &(aut_claim){.worker = worker, .now = SUITE_NOW, .limit = 16},
+								  ids, &count, &s->error));
 }
 
 static void
@@ -286,13 +343,9 @@ steps_of_a_run_belong_to_its_holder(suite *s)
 	const aut_run *run;
 	bool won = true;
 
-	EXPECT_OK(aut_store_run_deadline(s->db, &id, "w1", SUITE_NOW, &won, &s->error));
+	EXPECT_OK(aut_store_run_started(s->db, &id, "w1", "c", "b", SUITE_NOW, "x", &won, &s->error));
 	EXPECT(!won); /* not claimed yet */
 	claim_all(s, "w1");
-	EXPECT_OK(aut_store_run_deadline(s->db, &id, "w2", SUITE_NOW + 1, &won, &s->error));
-	EXPECT(!won);
-	EXPECT_OK(aut_store_run_deadline(s->db, &id, "w1", SUITE_NOW + 1, &won, &s->error));
-	EXPECT(won);
 	EXPECT_OK(aut_store_run_started(s->db, &id, "w2", "c", "b", SUITE_NOW, "x", &won, &s->error));
 	EXPECT(!won);
 	EXPECT_OK(
@@ -340,9 +393,12 @@ a_run_put_back_can_be_claimed_again(suite *s)
 	EXPECT_INT(AUT_TIME_NONE, run->started_at);
 	EXPECT_INT(AUT_TIME_NONE, run->timeout_at);
 	EXPECT_INT(SUITE_NOW + SECOND, run->ready_at);
-	EXPECT_OK(aut_store_run_claim(s->db, "w2", SUITE_NOW, 2, got, &count, &s->error));
+	EXPECT_OK(aut_store_run_claim(s->db, &(aut_claim){.worker = "w2", .now = SUITE_NOW, .limit = 2},
+								  got, &count, &s->error));
 	EXPECT_INT(0, (int64_t) count);
-	EXPECT_OK(aut_store_run_claim(s->db, "w2", SUITE_NOW + SECOND, 2, got, &count, &s->error));
+	EXPECT_OK(aut_store_run_claim(
+		s->db, &(aut_claim){.worker = "w2", .now = SUITE_NOW + SECOND, .limit = 2}, got, &count,
+		&s->error));
 	EXPECT_INT(1, (int64_t) count);
 	EXPECT_INT(2, suite_run(s, &id, &list)->attempt);
 	aut_run_list_done(&list);
@@ -554,7 +610,9 @@ pending_runs_are_skipped_but_manual_ones_only_if_asked(suite *s)
 	unknown.id = suite_id(s);
 	unknown.trigger_source = NULL;
 	unknown.scheduled_for = AUT_TIME_NONE;
-	EXPECT_OK(aut_store_run_claim(s->db, "w", SUITE_NOW - 1, 1, got, &claimed, &s->error));
+	EXPECT_OK(aut_store_run_claim(s->db,
+								  &(aut_claim){.worker = "w", .now = SUITE_NOW - 1, .limit = 1},
+								  got, &claimed, &s->error));
 	EXPECT_OK(aut_store_run_insert(s->db, &cron, &s->error));
 	EXPECT_OK(aut_store_run_insert(s->db, &unknown, &s->error));
 	EXPECT_OK(aut_store_run_skip_pending(s->db, &a, false, SUITE_NOW + 1, "off", "{\"k\":1}",
@@ -583,6 +641,8 @@ clean_up_is_due_for_me_and_for_the_dead(suite *s)
 	aut_uuid a = suite_insert_automation(s, "a");
 	aut_uuid ids[3];
 	aut_uuid got[4];
+	aut_run_status statuses[4];
+	aut_run_list list = {0};
 	size_t count = 0;
 	int64_t next = 0;
 	bool won;
@@ -606,19 +666,25 @@ clean_up_is_due_for_me_and_for_the_dead(suite *s)
 	}
 	EXPECT_OK(aut_store_run_next_cleanup(s->db, "me", &next, &s->error));
 	EXPECT_INT(SUITE_NOW + 30, next);
-	EXPECT_OK(aut_store_run_cleanup_due(s->db, "me", SUITE_NOW + 9, 4, got, &count, &s->error));
+	EXPECT_OK(aut_store_run_cleanup_take(s->db, "me", SUITE_NOW + 9, SUITE_NOW + 99, 4, got,
+										 statuses, &count, &s->error));
 	EXPECT_INT(0, (int64_t) count);
-	EXPECT_OK(aut_store_run_cleanup_due(s->db, "me", SUITE_NOW + 30, 4, got, &count, &s->error));
+	EXPECT_OK(aut_store_run_cleanup_take(s->db, "me", SUITE_NOW + 30, SUITE_NOW + 99, 4, got,
+										 statuses, &count, &s->error));
 	EXPECT_INT(2, (int64_t) count);
-	EXPECT_ID(ids[2], got[0]);
-	EXPECT_ID(ids[0], got[1]);
+	EXPECT(aut_uuid_equal(&ids[2], &got[0]) || aut_uuid_equal(&ids[2], &got[1]));
+	EXPECT(aut_uuid_equal(&ids[0], &got[0]) || aut_uuid_equal(&ids[0], &got[1]));
+	EXPECT_INT(AUT_RUN_COMPLETED, statuses[0]);
+	EXPECT_INT(SUITE_NOW + 99, suite_run(s, &ids[0], &list)->cleanup_at);
 	EXPECT_OK(aut_store_run_cleanup_set(s->db, &ids[0], AUT_TIME_NONE, &s->error));
 	EXPECT_OK(aut_store_run_cleanup_set(s->db, &ids[2], SUITE_NOW + 40, &s->error));
-	EXPECT_OK(aut_store_run_cleanup_due(s->db, "me", SUITE_NOW + 30, 4, got, &count, &s->error));
+	EXPECT_OK(aut_store_run_cleanup_take(s->db, "me", SUITE_NOW + 30, SUITE_NOW + 99, 4, got,
+										 statuses, &count, &s->error));
 	EXPECT_INT(0, (int64_t) count);
 	EXPECT_OK(aut_store_worker_leave(s->db, "dead", &s->error));
 	EXPECT_OK(aut_store_run_next_cleanup(s->db, "me", &next, &s->error));
 	EXPECT_INT(SUITE_NOW + 40, next);
+	aut_run_list_done(&list);
 }
 
 /* What is counted is what is there, whatever happened on the way. */
@@ -694,6 +760,7 @@ const suite_test suite_runs_tests[] = {
 	TEST(run_lists_are_newest_first),
 	TEST(a_task_brings_everything_the_engine_needs),
 	TEST(claims_are_oldest_first_and_only_when_ready),
+	TEST(a_claim_sets_the_first_deadline),
 	TEST(a_large_backlog_is_claimed_in_order),
 	TEST(held_runs_page_by_id),
 	TEST(steps_of_a_run_belong_to_its_holder),

@@ -253,7 +253,9 @@ claim(fixture *f)
 	aut_uuid ids[100];
 	size_t count;
 
-	assert_ok(f, aut_store_run_claim(f->db, "worker", f->now, 100, ids, &count, &f->err));
+	assert_ok(f, aut_store_run_claim(f->db,
+									 &(aut_claim){.worker = "worker", .now = f->now, .limit = 100},
+									 ids, &count, &f->err));
 }
 
 static inline aut_uuid

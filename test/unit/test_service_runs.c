@@ -743,7 +743,8 @@ torture_one_run(void *payload)
 		size_t count;
 
 		aut_uuid_parse(text(out, "id"), 36, &run);
-		status = aut_store_run_claim(f->db, "w", f->now, 1, &run, &count, NULL);
+		status = aut_store_run_claim(f->db, &(aut_claim){.worker = "w", .now = f->now, .limit = 1},
+									 &run, &count, NULL);
 	}
 	if (status == AUT_OK)
 		status = aut_store_output_append(f->db, &run, 0, "a\xff", 2, f->now, 10, NULL);

@@ -241,7 +241,7 @@ test_store__hot_statements_use_their_index(void **state)
 		{"run_counts", "run_status_idx (automation_id=? AND status=?)"},
 		{"run_counts", "run_tally USING PRIMARY KEY (automation_id=?)"},
 		{"run_skip_pending", "run_status_idx"},
-		{"run_cleanup_due", "run_cleanup_idx"},
+		{"run_cleanup_take", "run_cleanup_idx"},
 		{"run_next_cleanup", "run_cleanup_idx"},
 		{"run_get", "autoindex_run_1"},
 		{"run_finish", "autoindex_run_1"},
@@ -293,7 +293,7 @@ test_store__hot_statements_use_their_index(void **state)
 		{"webhook_list_after",
 		 "custom_webhook_newest_idx (org_id=? AND (created_at,id)<(?,?))"},
 	};
-	static const char *const may_sort[] = {"upload_list", "upload_list_after", "run_cleanup_due",
+	static const char *const may_sort[] = {"upload_list", "upload_list_after", "run_cleanup_take",
 											   "sandbox_of_run", "sandbox_due"};
 	char plan[2048];
 
