@@ -39,7 +39,9 @@ CFLAGS += -std=gnu11 $(OPT) -fPIC -fvisibility=hidden $(WARN) $(SANFLAGS)
 LDFLAGS += $(SANFLAGS)
 
 CORE_SRC := $(sort $(wildcard core/*/*.c))
-CORE_OBJ := $(CORE_SRC:%.c=$(B)/obj/%.o)
+CORE_OBJ := $(CORE_SRC:%.c=$(B)/obj/%.o) $(B)/obj/gen/preset_files.o
+# the program of prompt automations, as it goes into their tarballs
+PRESET_FILES := core/service/preset/finish_tool_hook.py core/service/preset/main.py core/service/preset/setup.sh
 HOST_SRC := $(sort $(wildcard standalone/*.c))
 HOST_OBJ := $(HOST_SRC:%.c=$(B)/obj/%.o)
 # what tests of the host's parts may link: everything but main()
@@ -56,6 +58,14 @@ $(B)/automation: $(HOST_OBJ) $(B)/libautomation.a
 	$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ $(LIBS)
 
 $(B)/obj/%.o: %.c
+	@mkdir -p $(@D)
+	$(CC) $(CPPFLAGS) $(CFLAGS) -MMD -MP -c -o $@ $<
+
+$(B)/gen/preset_files.c: core/service/preset/embed.sh $(PRESET_FILES)
+	@mkdir -p $(@D)
+	@sh core/service/preset/embed.sh $(PRESET_FILES) > $@.new && mv $@.new $@
+
+$(B)/obj/gen/%.o: $(B)/gen/%.c
 	@mkdir -p $(@D)
 	$(CC) $(CPPFLAGS) $(CFLAGS) -MMD -MP -c -o $@ $<
 

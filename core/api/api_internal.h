@@ -305,6 +305,10 @@ void aut__api_cors(const aut_api *api, aut_exchange *exchange);
 
 aut_status aut__api_automation_create_begin(aut_api_request *request, aut_error *err);
 aut_status aut__api_automation_create(aut_api_request *request, aut_db *db, aut_error *err);
+aut_status aut__api_preset_prompt(aut_api_request *request, aut_db *db, aut_error *err);
+aut_status aut__api_preset_plugin(aut_api_request *request, aut_db *db, aut_error *err);
+aut_status aut__api_capabilities(aut_api_request *request, aut_db *db, aut_error *err);
+aut_status aut__api_validate(aut_api_request *request, aut_db *db, aut_error *err);
 aut_status aut__api_automation_list_begin(aut_api_request *request, aut_error *err);
 aut_status aut__api_automation_list(aut_api_request *request, aut_db *db, aut_error *err);
 aut_status aut__api_automation_get(aut_api_request *request, aut_db *db, aut_error *err);

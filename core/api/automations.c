@@ -32,6 +32,46 @@ aut__api_automation_create(aut_api_request *request, aut_db *db, aut_error *err)
 	return status;
 }
 
+static aut_status
+preset_create(aut_api_request *request, aut_preset preset, aut_error *err)
+{
+	bool existing = false;
+	aut_status status = aut_service_preset_create(&request->call, preset, request->body,
+												  &request->result, &existing, err);
+
+	if (status == AUT_OK)
+		request->code = existing ? 200 : 201;
+	return status;
+}
+
+aut_status
+aut__api_preset_prompt(aut_api_request *request, aut_db *db, aut_error *err)
+{
+	(void) db;
+	return preset_create(request, AUT_PRESET_PROMPT, err);
+}
+
+aut_status
+aut__api_preset_plugin(aut_api_request *request, aut_db *db, aut_error *err)
+{
+	(void) db;
+	return preset_create(request, AUT_PRESET_PLUGIN, err);
+}
+
+aut_status
+aut__api_capabilities(aut_api_request *request, aut_db *db, aut_error *err)
+{
+	(void) db;
+	return aut_service_capabilities(&request->call, &request->result, err);
+}
+
+aut_status
+aut__api_validate(aut_api_request *request, aut_db *db, aut_error *err)
+{
+	(void) db;
+	return aut_service_validate(&request->call, request->body, &request->result, err);
+}
+
 aut_status
 aut__api_automation_list_begin(aut_api_request *request, aut_error *err)
 {

@@ -84,12 +84,27 @@ static const aut_api_route routes[] = {
 	{"DELETE", "/v1/uploads/{upload_id}", AUTH, "V", 204, .run = aut__api_upload_delete,
 	 .about = {"delete_upload", "Delete an upload and its content", .errors = "404"}},
 
+	/* what this service can do, and whether it would take a form */
+	{"GET", "/v1/capabilities", AUTH, "V", 200, .run = aut__api_capabilities,
+	 .about = {"get_capabilities", "What works here", .reply = "CapabilitiesResponse"}},
+	{"POST", "/v1/validate", AUTH, "V", 200, aut__api_body_begin, aut__api_validate,
+	 .about = {"validate_draft", "What creating this automation would say",
+			   .body = "ValidateDraftRequest", .reply = "ValidateDraftResponse"}},
+
 	/* automations */
 	{"POST", "/v1", AUTH | AUT_ROUTE_PROFILES, "V", 201, aut__api_body_begin, aut__api_automation_create,
 	 .about = {"create_automation",
 			   "Create an automation; 200 and the old one when its template has one already",
 			   .body = "CreateAutomationRequest", .reply = "AutomationResponse", .also = 200,
 			   .errors = "404"}},
+	{"POST", "/v1/preset/prompt", AUTH, "V", 201, aut__api_body_begin, aut__api_preset_prompt,
+	 .about = {"create_automation_from_prompt",
+			   "Create an automation of a prompt; 200 and the old one as above",
+			   .body = "CreatePromptAutomationRequest", .reply = "AutomationResponse", .also = 200}},
+	{"POST", "/v1/preset/plugin", AUTH, "V", 201, aut__api_body_begin, aut__api_preset_plugin,
+	 .about = {"create_automation_from_plugin",
+			   "Create an automation of a prompt with plugins, or with variants of them",
+			   .body = "CreatePluginAutomationRequest", .reply = "AutomationResponse", .also = 200}},
 	{"GET", "/v1", PAGE, "V", 200, aut__api_automation_list_begin, aut__api_automation_list,
 	 .about = {"list_automations", "Automations, newest first", automation_list_query,
 			   .reply = "AutomationListResponse"}},

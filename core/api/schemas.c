@@ -81,6 +81,101 @@ static const aut_api_member automation_create[] = {
 	{NULL},
 };
 
+/* PluginSource of the SDK, which lets members pass that it does not know */
+static const aut_api_member sdk_plugin_source[] = {
+	{"source", "string", NEED},
+	{"ref", "string?"},
+	{"repo_path", "string?"},
+	{NULL},
+};
+
+static const aut_api_member experiment_variant[] = {
+	{"name", "string", NEED, .min = 1, .max = 100},
+	{"weight", "integer", NEED},
+	{"model", "string?", .min = 1, .max = 64, .pattern = MODEL_PATTERN},
+	{"plugins", "[@PluginSource]", NEED},
+	{NULL},
+};
+
+#define PRESET                                                                                     \
+	{"prompt", "string", NEED, .min = 1, .max = 50000},                                            \
+		{"model", "string?", .min = 1, .max = 64, .pattern = MODEL_PATTERN},                       \
+		{"trigger", TRIGGERS, NEED}, {"observability_associations", "map string?"},                \
+		{"timeout", "integer?"}, {"keep_alive", "boolean?"}, {"repos", "[@RepoSource]?"},          \
+		{"template", "@TemplateProvenance?"}, {"enabled", "boolean", .initial = "true"},           \
+	{                                                                                              \
+		"state", "@PublicAutomationState?"                                                         \
+	}
+
+static const aut_api_member prompt_create[] = {
+	{"name", "string", NEED, .min = 1, .max = 500},
+	{"description", "string?", .max = 2000},
+	PRESET,
+	{NULL},
+};
+
+static const aut_api_member plugin_create[] = {
+	{"name", "string", NEED, .min = 1, .max = 500},
+	{"description", "string?", .max = 2000},
+	{"plugins", "[@PluginSource]?"},
+	{"variants", "[@ExperimentVariant]?"},
+	{"experiment_id", "string?", .min = 1, .max = 200},
+	PRESET,
+	{NULL},
+};
+
+static const aut_api_member validate_request[] = {
+	{"endpoint", "one-of /v1,/v1/preset/prompt,/v1/preset/plugin", NEED},
+	{"draft", "object", NEED},
+	{"automationId", "string?", .max = 255},
+	{"sampleEvent", "object?"},
+	{NULL},
+};
+
+static const aut_api_member draft_problem[] = {
+	{"field", "string?", NEED},
+	{"code", "string", NEED},
+	{"message", "string", NEED},
+	{NULL},
+};
+
+static const aut_api_member validate_reply[] = {
+	{"valid", "boolean", NEED},
+	{"errors", "[@DraftValidationError]"},
+	{"sampleEventMatched", "boolean?"},
+	{NULL},
+};
+
+static const aut_api_member cron_capabilities[] = {
+	{"minIntervalSeconds", "integer", NEED},
+	{"timezones", "[string]", NEED},
+	{NULL},
+};
+
+static const aut_api_member event_capabilities[] = {
+	{"filterLanguage", "const jmespath", .initial = "jmespath"},
+	{"filterFunctions", "[string]", NEED},
+	{NULL},
+};
+
+static const aut_api_member trigger_capabilities[] = {
+	{"cron", "@CronCapabilities?"},
+	{"event", "@EventCapabilities?"},
+	{NULL},
+};
+
+static const aut_api_member capabilities[] = {
+	{"ready", "boolean", NEED},
+	{"maxAutomationTimeoutSeconds", "integer", NEED},
+	{"triggerKinds", "[string]", NEED},
+	{"eventSources", "[string]", NEED},
+	{"eventTypes", "[string]", NEED},
+	{"triggers", "@TriggerCapabilities", NEED},
+	{"features", "[string]", NEED},
+	{"repoProviders", "[string]"},
+	{NULL},
+};
+
 static const aut_api_member automation_update[] = {
 	{"plugin", "@UpdateAutomationPluginSource?"},
 	{"agent_profile_id", "uuid?"},
@@ -307,17 +402,25 @@ static const aut_api_schema schemas[] = {
 	{"AutomationRunListResponse", NULL, run_list},
 	{"AutomationRunResponse", NULL, run},
 	{"AutomationState", "one-of ACTIVE,INACTIVE,DRAFT", NULL},
+	{"CapabilitiesResponse", NULL, capabilities},
 	{"ConversationErrorEvent", NULL, conversation_error, .closed = true},
 	{"CreateAutomationRequest", NULL, automation_create, .closed = true},
+	{"CreatePluginAutomationRequest", NULL, plugin_create, .closed = true},
+	{"CreatePromptAutomationRequest", NULL, prompt_create, .closed = true},
+	{"CronCapabilities", NULL, cron_capabilities},
 	{"CronTrigger", NULL, cron_trigger, .closed = true},
+	{"DraftValidationError", NULL, draft_problem},
 	{"ErrorClassification", NULL, error_classification, .closed = true},
 	{"ErrorResponse", NULL, error_response, .addition = true},
+	{"EventCapabilities", NULL, event_capabilities},
 	{"EventTrigger", NULL, event_trigger, .closed = true},
+	{"ExperimentVariant", NULL, experiment_variant, .closed = true},
 	{"FailureKind", "one-of auth,quota,rate_limit,config,transient,agent_action,internal,unknown",
 	 NULL},
 	{"HTTPValidationError", NULL, validation_errors},
 	{"HealthResponse", NULL, health, .addition = true},
 	{"NamedRunResponse", NULL, run_of_all, .addition = true},
+	{"PluginSource", NULL, sdk_plugin_source},
 	{"PublicAutomationState", "one-of ACTIVE,INACTIVE", NULL},
 	{"ReadyResponse", NULL, ready, .addition = true},
 	{"RepoSource", NULL, repo_source, .closed = true},
@@ -328,12 +431,15 @@ static const aut_api_schema schemas[] = {
 	{"SdkVersionResponse", NULL, sdk_version, .addition = true},
 	{"ServerInfoResponse", NULL, server_info, .addition = true},
 	{"TemplateProvenance", NULL, template_provenance, .closed = true},
+	{"TriggerCapabilities", NULL, trigger_capabilities},
 	{"TriggerRequest", NULL, trigger_request, .closed = true, .addition = true},
 	{"UpdateAutomationPluginSource", NULL, plugin_source, .closed = true},
 	{"UpdateAutomationRequest", NULL, automation_update, .closed = true},
 	{"UploadListResponse", NULL, upload_list},
 	{"UploadResponse", NULL, upload},
 	{"UploadStatus", "one-of UPLOADING,COMPLETED,FAILED", NULL},
+	{"ValidateDraftRequest", NULL, validate_request, .closed = true},
+	{"ValidateDraftResponse", NULL, validate_reply},
 	{"ValidationError", NULL, validation_error},
 };
 

@@ -621,6 +621,12 @@ aut__function_find(const char *name, size_t len)
 	return NULL;
 }
 
+const char *
+aut_filter_function_at(size_t index)
+{
+	return index < sizeof FUNCTIONS / sizeof FUNCTIONS[0] ? FUNCTIONS[index].name : NULL;
+}
+
 bool
 aut__function_is_regex(const aut__function *function)
 {

@@ -14,7 +14,7 @@
  */
 #include <string.h>
 
-#include "core/service/internal.h"
+#include "core/service/preset.h"
 
 #define DETAIL_MANUAL "{\"reason\":\"manual\",\"source\":\"user\"}"
 #define DETAIL_DELETE "{\"reason\":\"manual_delete\",\"source\":\"user\"}"
@@ -28,6 +28,7 @@ typedef struct edit
 	aut__trigger trigger;       /* as it is stored */
 	aut_automation after;       /* as it will be; borrows from all of the others */
 	char *trigger_text, *associations_text, *off_detail;
+	char *preset_path, *preset_metadata; /* of a preset that was packed anew */
 	char profile[AUT_UUID_TEXT_MAX];
 	bool switched_off; /* was ACTIVE and will not be */
 	bool reschedule;
@@ -42,6 +43,8 @@ edit_done(edit *e)
 	aut_free(e->trigger_text);
 	aut_free(e->associations_text);
 	aut_free(e->off_detail);
+	aut_free(e->preset_path);
+	aut_free(e->preset_metadata);
 }
 
 /* ---- rules, in order ------------------------------------------------------------------------ */
@@ -88,30 +91,6 @@ refuse_nulls(const edit *e, aut_error *err)
 	if ((given & AUT__F_ENABLED) != 0 && !e->form.has_enabled && e->form.state == NULL)
 		aut__problem(&problems, &enabled, "bool_type", NULL, NULL, want);
 	return aut__problems_status(&problems, &e->call->problems, err);
-}
-
-static aut_status
-repos_rule(const edit *e, aut_error *err)
-{
-	json_t *metadata = NULL;
-	const char *text = e->after.preset_metadata;
-	const char *type;
-	aut_status status = AUT_OK;
-
-	if ((e->form.given & AUT__F_REPOS) == 0)
-		return AUT_OK;
-	if (text != NULL)
-		status = aut_json_parse(text, strlen(text), &metadata, err);
-	if (status != AUT_OK)
-		return status;
-	type = aut_json_string(metadata, "preset_type");
-	if (type == NULL || (strcmp(type, "prompt") != 0 && strcmp(type, "plugin") != 0))
-		status = aut_fail(err, AUT_EINVAL, "repos can only be set on prompt and plugin presets");
-	else
-		status = aut_fail(err, AUT_EUNSUPPORTED,
-						  "changing the repos of a preset is not supported in this version");
-	json_decref(metadata);
-	return status;
 }
 
 static aut_status
@@ -303,6 +282,32 @@ plain_members(edit *e, aut_error *err)
 	return good ? AUT_OK : aut_fail(err, AUT_ENOMEM, "out of memory for an automation");
 }
 
+/* Another prompt, or other repositories, are another tarball. */
+static aut_status
+preset_rule(edit *e, aut_error *err)
+{
+	aut_status status = aut__preset_edit(e->call, &e->form, &e->before.items[0], &e->preset_path,
+										 &e->preset_metadata, err);
+
+	if (e->preset_path != NULL)
+		e->after.tarball_path = e->preset_path;
+	if (e->preset_metadata != NULL)
+		e->after.preset_metadata = e->preset_metadata;
+	return status;
+}
+
+/* The upload that nothing names any more; one that is gone already is gone. */
+static aut_status
+drop_old_tarball(const edit *e, aut_error *err)
+{
+	aut_status status = AUT_OK;
+	aut_uuid id;
+
+	if (e->preset_path != NULL && aut__tarball_upload(e->before.items[0].tarball_path, &id))
+		status = aut_service_upload_delete(e->call, &id, err);
+	return status == AUT_ENOTFOUND ? AUT_OK : status;
+}
+
 /* ---- writing -------------------------------------------------------------------------------- */
 
 static aut_status
@@ -320,6 +325,8 @@ write_edit(edit *e, aut_error *err)
 		status = aut__schedule_sync(e->call, &e->after, trigger, err);
 	if (status == AUT_OK)
 		status = aut_store_automation_update(db, &e->after, err);
+	if (status == AUT_OK)
+		status = drop_old_tarball(e, err);
 	if (status == AUT_OK && e->switched_off)
 		status = aut__disable_event(db, &e->after.id, NULL, e->after.disabled_reason,
 									e->after.disabled_detail, "manual", e->call->now_us, err);
@@ -337,7 +344,7 @@ apply_rules(edit *e, aut_error *err)
 	if (status == AUT_OK)
 		status = refuse_nulls(e, err);
 	if (status == AUT_OK)
-		status = repos_rule(e, err);
+		status = aut__preset_check(&e->form, &e->after, err);
 	if (status == AUT_OK)
 		status = plugin_rule(e, err);
 	if (status == AUT_OK)
@@ -350,6 +357,8 @@ apply_rules(edit *e, aut_error *err)
 		status = tarball_rule(e, err);
 	if (status == AUT_OK)
 		status = plain_members(e, err);
+	if (status == AUT_OK)
+		status = preset_rule(e, err);
 	return status;
 }
 

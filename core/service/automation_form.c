@@ -2,7 +2,8 @@
 /*
  * core/service/automation_form.c - reading the bodies that create and change an automation.
  *
- * Every member of POST /v1 and PATCH /v1/{id} with its rule (http-api.md section 6).  What can be said
+ * Every member of POST /v1 and PATCH /v1/{id} with its rule (http-api.md section 6), and of presets
+ * (section 8) what they share with these; the rest of them is read in preset_form.c.  What can be said
  * from the body alone is said here, all at once; rules that need the database or the automation as it
  * is (uploads, null for a mandatory member, the merged view) are the services'.
  *
@@ -11,7 +12,7 @@
 #include <string.h>
 
 #include "automation/match.h"
-#include "core/service/internal.h"
+#include "core/service/preset.h"
 #include "core/service/webhook_form.h"
 
 #define DESCRIPTION_MAX       2000
@@ -22,6 +23,7 @@
 #define ASSOCIATION_KEY_MAX   128
 #define ASSOCIATION_VALUE_MAX 1000
 #define TEMPLATE_CONFIG_MAX   16384
+#define EXPERIMENT_ID_MAX     200
 
 void
 aut__form_done(aut__form *form)
@@ -29,6 +31,10 @@ aut__form_done(aut__form *form)
 	if (form == NULL)
 		return;
 	aut__trigger_done(&form->trigger);
+	json_decref(form->repo_list);
+	json_decref(form->plugin_list);
+	json_decref(form->variant_list);
+	json_decref(form->metadata);
 	memset(form, 0, sizeof *form);
 }
 
@@ -312,13 +318,18 @@ aut__form_state(const aut__form *form)
 /* ---- members both bodies have ---------------------------------------------------------------- */
 
 static void
-read_who(aut__problems *problems, const json_t *body, bool update, aut__form *form)
+read_profile(aut__problems *problems, const json_t *body, aut__form *form)
 {
 	if (note(form, AUT__F_AGENT_PROFILE,
 			 aut__read_uuid(problems, &AUT__BODY, body,
 							&(aut__rule){.name = "agent_profile_id", .nullable = true},
 							&form->agent_profile_id)))
 		form->has_agent_profile = true;
+}
+
+static void
+read_name(aut__problems *problems, const json_t *body, bool update, aut__form *form)
+{
 	(void) note(form, AUT__F_NAME,
 				aut__read_text(problems, &AUT__BODY, body,
 							   &(aut__rule){.name = "name",
@@ -332,6 +343,11 @@ read_who(aut__problems *problems, const json_t *body, bool update, aut__form *fo
 					problems, &AUT__BODY, body,
 					&(aut__rule){.name = "description", .nullable = true, .max = DESCRIPTION_MAX},
 					&form->description));
+}
+
+static void
+read_model(aut__problems *problems, const json_t *body, aut__form *form)
+{
 	if (note(form, AUT__F_MODEL,
 			 aut__read_text(
 				 problems, &AUT__BODY, body,
@@ -359,8 +375,7 @@ read_trigger(aut__problems *problems, const json_t *body, bool update, bool sql,
 }
 
 static void
-read_what(aut__problems *problems, const json_t *body, const aut_settings *settings, bool update,
-		  bool sql, aut__form *form)
+read_what(aut__problems *problems, const json_t *body, bool update, bool sql, aut__form *form)
 {
 	if (note(form, AUT__F_TARBALL,
 			 aut__read_text(
@@ -379,6 +394,12 @@ read_what(aut__problems *problems, const json_t *body, const aut_settings *setti
 				 &(aut__rule){.name = "entrypoint", .required = !update, .nullable = update},
 				 &form->entrypoint)))
 		path_rules(problems, body, "entrypoint", form->entrypoint);
+}
+
+static void
+read_limits(aut__problems *problems, const json_t *body, const aut_settings *settings,
+			aut__form *form)
+{
 	if (note(form, AUT__F_TIMEOUT,
 			 aut__read_int(problems, &AUT__BODY, body,
 						   &(aut__rule){.name = "timeout", .nullable = true}, &form->timeout_s)))
@@ -389,7 +410,25 @@ read_what(aut__problems *problems, const json_t *body, const aut_settings *setti
 											   &form->keep_alive));
 }
 
-/* ---- the two bodies --------------------------------------------------------------------------- */
+static void
+read_template(aut__problems *problems, const json_t *body, aut__form *form)
+{
+	if (note(form, AUT__F_TEMPLATE,
+			 aut__read_any(problems, &AUT__BODY, body,
+						   &(aut__rule){.name = "template", .nullable = true},
+						   &form->template_ref)))
+		template_rules(problems, form->template_ref);
+}
+
+static void
+read_repos(aut__problems *problems, const json_t *body, aut__form *form)
+{
+	if (json_object_get(body, "repos") != NULL)
+		form->given |= AUT__F_REPOS;
+	form->repo_list = aut__read_repos(problems, body);
+}
+
+/* ---- the bodies ------------------------------------------------------------------------------- */
 
 /* A conversation that goes on needs its place to stay. */
 static void
@@ -442,19 +481,68 @@ aut__form_create(const json_t *body, const aut_settings *settings, bool sql, aut
 
 	if (aut__is_object(&problems, &AUT__BODY, body))
 	{
-		read_who(&problems, body, false, &made);
+		read_profile(&problems, body, &made);
+		read_name(&problems, body, false, &made);
+		read_model(&problems, body, &made);
 		read_trigger(&problems, body, false, sql, &made);
-		read_what(&problems, body, settings, false, sql, &made);
+		read_what(&problems, body, false, sql, &made);
+		read_limits(&problems, body, settings, &made);
 		read_state(&problems, body, false, &made);
-		if (note(&made, AUT__F_TEMPLATE,
-				 aut__read_any(&problems, &AUT__BODY, body,
-							   &(aut__rule){.name = "template", .nullable = true},
-							   &made.template_ref)))
-			template_rules(&problems, made.template_ref);
+		read_template(&problems, body, &made);
 		aut__refuse_others(&problems, &AUT__BODY, body, known);
 		/* rules about the whole body are looked at when its members are good */
 		if (problems.list == NULL)
 			keep_alive_rule(&problems, body, &made);
+	}
+	return finish(&problems, &made, out, out_problems, err);
+}
+
+aut_status
+aut__form_preset(const json_t *body, const aut_settings *settings, bool plugin, bool sql,
+				 aut__form *out, json_t **out_problems, aut_error *err)
+{
+	static const char *const of_prompt[] = {
+		"name",    "description", "prompt", "model",    "trigger", "observability_associations",
+		"timeout", "keep_alive",  "repos",  "template", "enabled", "state",
+		NULL};
+	static const char *const of_plugin[] = {
+		"name",     "description",   "plugins",
+		"variants", "experiment_id", "prompt",
+		"model",    "trigger",       "observability_associations",
+		"timeout",  "keep_alive",    "repos",
+		"template", "enabled",       "state",
+		NULL};
+	aut__problems problems = {0};
+	aut__form made = {0};
+
+	if (aut__is_object(&problems, &AUT__BODY, body))
+	{
+		read_name(&problems, body, false, &made);
+		if (plugin)
+		{
+			made.plugin_list = aut__read_plugins(&problems, &AUT__BODY, body, true);
+			made.variant_list = aut__read_variants(&problems, body);
+			(void) aut__read_text(
+				&problems, &AUT__BODY, body,
+				&(aut__rule){
+					.name = "experiment_id", .nullable = true, .min = 1, .max = EXPERIMENT_ID_MAX},
+				&made.experiment_id);
+		}
+		(void) note(
+			&made, AUT__F_PROMPT,
+			aut__read_text(
+				&problems, &AUT__BODY, body,
+				&(aut__rule){.name = "prompt", .required = true, .min = 1, .max = PROMPT_MAX},
+				&made.prompt));
+		read_model(&problems, body, &made);
+		read_trigger(&problems, body, false, sql, &made);
+		read_limits(&problems, body, settings, &made);
+		read_repos(&problems, body, &made);
+		read_template(&problems, body, &made);
+		read_state(&problems, body, false, &made);
+		aut__refuse_others(&problems, &AUT__BODY, body, plugin ? of_plugin : of_prompt);
+		if (plugin && problems.list == NULL)
+			aut__plugin_rule(&problems, body, &made);
 	}
 	return finish(&problems, &made, out, out_problems, err);
 }
@@ -510,17 +598,18 @@ aut__form_update(const json_t *body, const aut_settings *settings, bool sql, aut
 				 aut__read_any(&problems, &AUT__BODY, body,
 							   &(aut__rule){.name = "plugin", .nullable = true}, &made.plugin)))
 			plugin_rules(&problems, made.plugin);
-		read_who(&problems, body, true, &made);
+		read_profile(&problems, body, &made);
+		read_name(&problems, body, true, &made);
+		read_model(&problems, body, &made);
 		(void) note(
 			&made, AUT__F_PROMPT,
 			aut__read_text(&problems, &AUT__BODY, body,
 						   &(aut__rule){.name = "prompt", .nullable = true, .max = PROMPT_MAX},
 						   &made.prompt));
-		(void) note(&made, AUT__F_REPOS,
-					aut__read_any(&problems, &AUT__BODY, body,
-								  &(aut__rule){.name = "repos", .nullable = true}, &made.repos));
+		read_repos(&problems, body, &made);
 		read_trigger(&problems, body, true, sql, &made);
-		read_what(&problems, body, settings, true, sql, &made);
+		read_what(&problems, body, true, sql, &made);
+		read_limits(&problems, body, settings, &made);
 		read_state(&problems, body, true, &made);
 		aut__refuse_others(&problems, &AUT__BODY, body, known);
 	}

@@ -6,7 +6,7 @@
  * used already, an upload that is there and the caller's.  The schedule row is written in the same
  * transaction; a new automation fires at the first slot after now, never at a past one.
  *
- * Changing and deleting stand in automation_edit.c.
+ * Presets (presets.c) end here, too.  Changing and deleting stand in automation_edit.c.
  */
 #include <string.h>
 
@@ -308,9 +308,9 @@ is_of_template(const aut_automation *automation, const char *template_id, bool *
  * templates: they are few and used at the press of a button, so the org's automations are looked
  * through, newest first; the last match is the oldest.
  */
-static aut_status
-find_template(const aut_call *call, const json_t *template_ref, aut_uuid *out, bool *out_found,
-			  aut_error *err)
+aut_status
+aut__template_find(const aut_call *call, const json_t *template_ref, aut_uuid *out, bool *out_found,
+				   aut_error *err)
 {
 	const char *template_id = aut_json_string(template_ref, "id");
 	aut_status status = AUT_OK;
@@ -366,7 +366,9 @@ texts_make(const aut__form *form, texts *out, aut_error *err)
 	out->trigger = aut_json_text(form->trigger.json, NULL);
 	if (form->associations != NULL)
 		out->associations = aut_json_text(form->associations, NULL);
-	if (form->template_ref != NULL)
+	if (form->metadata != NULL)
+		out->metadata = aut_json_text(form->metadata, NULL);
+	else if (form->template_ref != NULL)
 	{
 		metadata = json_pack("{s:O}", "template", form->template_ref);
 		out->metadata = aut_json_text(metadata, NULL);
@@ -374,13 +376,13 @@ texts_make(const aut__form *form, texts *out, aut_error *err)
 	}
 	aut_uuid_format(&form->agent_profile_id, out->profile);
 	if (out->trigger == NULL || (form->associations != NULL && out->associations == NULL) ||
-		(form->template_ref != NULL && out->metadata == NULL))
+		((form->metadata != NULL || form->template_ref != NULL) && out->metadata == NULL))
 		return aut_fail(err, AUT_ENOMEM, "out of memory for an automation");
 	return AUT_OK;
 }
 
-static aut_status
-insert(aut_call *call, const aut__form *form, aut_uuid *out_id, aut_error *err)
+aut_status
+aut__automation_insert(aut_call *call, const aut__form *form, aut_uuid *out_id, aut_error *err)
 {
 	const char *state = aut__form_state(form);
 	texts made = {0};
@@ -391,6 +393,7 @@ insert(aut_call *call, const aut__form *form, aut_uuid *out_id, aut_error *err)
 		.name = form->name,
 		.description = form->description,
 		.model = form->model,
+		.prompt = form->prompt,
 		.trigger_type = form->trigger.type,
 		.tarball_path = form->tarball_path,
 		.setup_script_path = form->setup_script_path,
@@ -441,7 +444,7 @@ aut_service_automation_create(aut_call *call, const json_t *body, json_t **out, 
 	if (status == AUT_OK && form.has_agent_profile && form.model != NULL)
 		status = aut_fail(err, AUT_EINVAL, "agent_profile_id and model cannot both be set");
 	if (status == AUT_OK && form.template_ref != NULL)
-		status = find_template(call, form.template_ref, &id, &existing, err);
+		status = aut__template_find(call, form.template_ref, &id, &existing, err);
 	if (status == AUT_OK && !existing)
 		status = aut__tarball_check(call, form.tarball_path, err);
 	if (status == AUT_OK && !existing && form.has_agent_profile)
@@ -449,7 +452,7 @@ aut_service_automation_create(aut_call *call, const json_t *body, json_t **out, 
 	else if (status == AUT_OK && !existing)
 		status = aut__model_resolve(call, form.model, &form.model, err);
 	if (status == AUT_OK && !existing)
-		status = insert(call, &form, &id, err);
+		status = aut__automation_insert(call, &form, &id, err);
 	if (status == AUT_OK)
 		status = aut_service_automation_get(call, &id, out, err);
 	if (status == AUT_OK)

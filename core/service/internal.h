@@ -155,11 +155,18 @@ typedef struct aut__form
 	bool has_enabled, enabled;
 	const char *state;          /* "ACTIVE", "INACTIVE" or NULL; see aut__form_state */
 	const json_t *template_ref; /* NULL: none */
-	const json_t *plugin, *repos;
+	const json_t *plugin;
+	/* of presets, as they are kept; owned, NULL: none */
+	json_t *repo_list, *plugin_list, *variant_list;
+	const char *experiment_id;
+	json_t *metadata; /* preset_metadata to be; owned; NULL: of the template alone */
 } aut__form;
 void aut__form_done(aut__form *form);
 /* AUT_EINVAL and *out_problems when the body does not pass. */
 aut_status aut__form_create(const json_t *body, const aut_settings *settings, bool sql,
+							aut__form *out, json_t **out_problems, aut_error *err);
+/* The body of POST /v1/preset/prompt or …/plugin: with a prompt, without a tarball. */
+aut_status aut__form_preset(const json_t *body, const aut_settings *settings, bool plugin, bool sql,
 							aut__form *out, json_t **out_problems, aut_error *err);
 aut_status aut__form_update(const json_t *body, const aut_settings *settings, bool sql,
 							aut__form *out, json_t **out_problems, aut_error *err);
@@ -202,6 +209,24 @@ aut_status aut__blocked_detail(const char *disabled_detail, char **out, aut_erro
 #define AUT__DEDUPE_KEY_MAX 255
 #define AUT__DEDUPE_US      (24 * 3600 * AUT_US_PER_S)
 
+/* ---- tarballs ------------------------------------------------------------------------------- */
+
+/* A regular file in a tarball; data NULL: it is to be left out. */
+typedef struct aut__member
+{
+	const char *name;
+	const void *data;
+	size_t len;
+	bool executable;
+	bool found; /* set: the base had one of that name */
+} aut__member;
+/*
+ * A gzip tarball of these members; with a base of that tarball, each in place of the one of its name,
+ * the new ones behind.  At most max bytes (ELIMIT).  EBADREQ: the base cannot be read.  aut_free.
+ */
+aut_status aut__tarball_write(const void *base, size_t base_len, aut__member *members, size_t count,
+							  size_t max, void **out_data, size_t *out_len, aut_error *err);
+
 /* ---- services ------------------------------------------------------------------------------- */
 
 /* Levels of http-api.md section 2; EDENIED when not met. */
@@ -222,7 +247,7 @@ typedef struct aut__page
 #define AUT__PAGE_MORE 1
 
 /* Opaque texts for a place in a list (cursor.c), one kind per list. */
-#define AUT__CURSOR_MAX 50 /* with the NUL */
+#define AUT__CURSOR_MAX      50                          /* with the NUL */
 #define AUT__CURSOR_TIME_MAX INT64_C(253402300799999999) /* the end of the year 9999 */
 /* EINVAL with a problem when text is none of this kind. */
 aut_status aut__cursor_read(aut_call *call, char kind, const char *text, aut_row_place *out,
@@ -240,8 +265,8 @@ aut_status aut__automation_load(const aut_call *call, const aut_uuid *id, aut_au
 aut_status aut__run_load(const aut_call *call, const aut_uuid *run_id, aut_run_task *out,
 						 aut_error *err);
 /* End the waiting runs of an automation that was switched off (manual ones only if asked). */
-aut_status aut__skip_pending(aut_db *db, const aut_uuid *automation_id, bool manual_too, int64_t now_us,
-							 const char *disabled_detail, aut_error *err);
+aut_status aut__skip_pending(aut_db *db, const aut_uuid *automation_id, bool manual_too,
+							 int64_t now_us, const char *disabled_detail, aut_error *err);
 /* Record that, why and by whom an automation was switched off; run_id may be NULL. */
 aut_status aut__disable_event(aut_db *db, const aut_uuid *automation_id, const aut_uuid *run_id,
 							  const char *reason, const char *detail, const char *source,
@@ -252,6 +277,12 @@ aut_status aut__first_run_record(const aut_call *call, const aut_run_task *task,
 /* Schedule row after a change of trigger or state; ACTIVE cron fires next after now, never before. */
 aut_status aut__schedule_sync(aut_call *call, const aut_automation *automation,
 							  const aut__trigger *trigger, aut_error *err);
+/* The oldest live automation of the caller's org that was made from a template. */
+aut_status aut__template_find(const aut_call *call, const json_t *template_ref, aut_uuid *out,
+							  bool *out_found, aut_error *err);
+/* Write a new automation of the caller's and its schedule. */
+aut_status aut__automation_insert(aut_call *call, const aut__form *form, aut_uuid *out_id,
+								  aut_error *err);
 /* The model profile to keep: the one asked for, which must be one of the caller's where these are known
  * (else EINVAL), or with NULL the one the caller uses (NULL where nobody knows). */
 aut_status aut__model_resolve(const aut_call *call, const char *requested, const char **out,

@@ -102,6 +102,8 @@ void aut_match_result_done(aut_match_result *result);
 
 /* ---- filters ------------------------------------------------------------------------------- */
 
+/* Names of the functions there are, in order; NULL after the last. */
+const char *aut_filter_function_at(size_t index);
 /* Is it an expression?  The check made when a filter is stored. */
 aut_status aut_filter_check(const char *text, size_t len, aut_error *err);
 /* Does the payload pass?  On an error *out_match is untouched: it did not. */

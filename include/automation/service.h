@@ -87,6 +87,22 @@ void aut_call_done(aut_call *call); /* drops problems */
  */
 aut_status aut_service_automation_create(aut_call *call, const json_t *body, json_t **out,
 										 bool *out_existing, aut_error *err);
+/*
+ * An automation whose program is ours: body as in http-api.md section 8.  EUNSUPPORTED where runs go to
+ * the embedded agent, which has no conversations.
+ */
+typedef enum aut_preset
+{
+	AUT_PRESET_PROMPT,
+	AUT_PRESET_PLUGIN
+} aut_preset;
+aut_status aut_service_preset_create(aut_call *call, aut_preset preset, const json_t *body,
+									 json_t **out, bool *out_existing, aut_error *err);
+/* What this service can do (GET /v1/capabilities); only what works here. */
+aut_status aut_service_capabilities(aut_call *call, json_t **out, aut_error *err);
+/* What creating an automation would say: body {endpoint, draft, automationId?, sampleEvent?}, answer
+ * {valid, errors:[{field, code, message}], sampleEventMatched}. */
+aut_status aut_service_validate(aut_call *call, const json_t *body, json_t **out, aut_error *err);
 /* {automations, total, next_cursor}; next_cursor is null on the last page. */
 aut_status aut_service_automation_list(aut_call *call, aut_created_by by, int64_t limit, int64_t offset,
 									   json_t **out, aut_error *err);

@@ -322,8 +322,10 @@ test_service_edit__presets_and_plugins_are_refused_clearly(void **state)
 	list.items[0].tarball_path = "plugin-spec://runtime";
 	assert_ok(f, aut_store_automation_update(f->db, &list.items[0], &f->err));
 	aut_automation_list_done(&list);
-	assert_fails(f, update(f, &f->creator, &id, json_pack("{s:[]}", "repos")), AUT_EUNSUPPORTED,
-				 "repos");
+	assert_ok(f, update(f, &f->creator, &id, json_pack("{s:[]}", "repos")));
+	assert_fails(f,
+				 update(f, &f->creator, &id, json_pack("{s:s}", "repos", "https://x.test/r.git")),
+				 AUT_EINVAL, "repos cannot be changed");
 	assert_fails(f,
 				 update(f, &f->creator, &id,
 						json_pack("{s:{s:s}, s:s, s:s}", "plugin", "source", "s", "model", "m",
