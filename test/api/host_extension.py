@@ -74,6 +74,7 @@ class Extension:
             "workspace_base": os.path.join(self.folder, "work"),
             "http_role": "postgres",
         }
+        settings.update(setting.split("=", 1) for setting in os.environ.get("AUT_API_SETTINGS", "").split())
         settings.update(more)
         args = []
         for name, value in settings.items():
