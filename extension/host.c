@@ -18,6 +18,7 @@
 #include "miscadmin.h"
 
 #include "automation/api.h"
+#include "automation/cloud.h"
 #include "spi_db.h"
 
 #define LISTEN_RETRY_MS 5000
@@ -145,6 +146,17 @@ backend_open(aut__host *host, const aut_settings *settings, aut_backend **out, a
 {
 	bool there = aut_settings_backend(settings) == AUT_BACKEND_AGENT_SERVER;
 
+	if (aut_settings_backend(settings) == AUT_BACKEND_CLOUD)
+	{
+		aut_cloud_options cloud = {.loop = host->loop,
+								   .http = host->http,
+								   .turn = &host->turn,
+								   .settings = &host->settings,
+								   .clock = aut_clock_system(),
+								   .shared_by = aut__workers};
+
+		return aut_backend_cloud_new(&cloud, out, err);
+	}
 	return aut_backend_agent_server_new(
 		host->loop, there ? text_or_empty(settings->agent_server_url) : "",
 		text_or_empty(settings->agent_server_api_key),
@@ -197,15 +209,20 @@ host_reload(aut__host *host, aut_error *err)
 	if (status != AUT_OK)
 		return status;
 	share(host, &fresh);
+	host->settings = fresh; /* what a new backend reads */
 	if (host->role != AUT__ROLE_HTTP &&
 		(aut_settings_backend(&fresh) != aut_settings_backend(&old) ||
 		 differs(fresh.agent_server_url, old.agent_server_url) ||
 		 differs(fresh.agent_server_api_key, old.agent_server_api_key) ||
 		 differs(fresh.sandbox_agent_server_url, old.sandbox_agent_server_url) ||
-		 differs(fresh.workspace_base, old.workspace_base)))
+		 differs(fresh.workspace_base, old.workspace_base) ||
+		 differs(fresh.service_key, old.service_key) ||
+		 differs(fresh.cloud_api_key, old.cloud_api_key) ||
+		 differs(fresh.openhands_api_base_url, old.openhands_api_base_url)))
 		status = backend_open(host, &fresh, &backend, err);
 	if (status != AUT_OK)
 	{
+		host->settings = old;
 		aut_settings_done(&fresh);
 		return status;
 	}
@@ -215,7 +232,6 @@ host_reload(aut__host *host, aut_error *err)
 				   differs(fresh.cors_origins, old.cors_origins) ||
 				   differs(fresh.base_url, old.base_url) ||
 				   aut_settings_has_upstream(&fresh) != aut_settings_has_upstream(&old);
-	host->settings = fresh;
 	aut_settings_done(&old);
 	if (backend != NULL)
 	{

@@ -342,7 +342,7 @@ start(server *d, aut_error *err)
 	if (status == AUT_OK)
 		status = start_api(d, err);
 	if (status == AUT_OK)
-		status = serve_agent_new(d->loop, d->http, &d->config, &d->agent, err);
+		status = serve_agent_new(d->loop, d->http, &d->turn, &d->config, &d->agent, err);
 	if (status == AUT_OK)
 		status = start_engine(d, err);
 	if (status == AUT_OK)

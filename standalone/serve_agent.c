@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * standalone/serve_agent.c - where the daemon's runs go: a configured agent server, the embedded agent,
- * or nowhere.
+ * standalone/serve_agent.c - where the daemon's runs go: a configured agent server, the cloud, the
+ * embedded agent, or nowhere.
  *
  * The embedded agent is a process of its own that outlives us: at start it is found again or started.
  * While we serve, its process is watched (a pidfd on the loop: no polling), and now and then it is asked
@@ -18,6 +18,7 @@
 #include <unistd.h>
 #include <uv.h>
 
+#include "automation/cloud.h"
 #include "standalone/agent.h"
 #include "standalone/serve_priv.h"
 
@@ -39,6 +40,7 @@ struct serve_agent
 {
 	aut_loop *loop;
 	aut_http_client *http;
+	aut_turn *turn;
 	const serve_config *config;
 	char *work_base;
 	char *url, *key;
@@ -168,6 +170,16 @@ backend_configured(serve_agent *agent, aut_backend **out, aut_error *err)
 	const char *base = settings->workspace_base;
 	const char *home = getenv("HOME");
 
+	if (agent->config->backend == AUT_BACKEND_CLOUD)
+	{
+		aut_cloud_options cloud = {.loop = agent->loop,
+								   .http = agent->http,
+								   .turn = agent->turn,
+								   .settings = settings,
+								   .clock = aut_clock_system()};
+
+		return aut_backend_cloud_new(&cloud, out, err);
+	}
 	/* as the reference has it: the home folder is ours, and the agent is expected to share it */
 	if (base[0] == '~' && (base[1] == '/' || base[1] == '\0') && home != NULL)
 		agent->work_base = aut_printf("%s%s", home, base + 1);
@@ -273,7 +285,7 @@ embedded_init(serve_agent *agent, aut_error *err)
 }
 
 aut_status
-serve_agent_new(aut_loop *loop, aut_http_client *http, const serve_config *config,
+serve_agent_new(aut_loop *loop, aut_http_client *http, aut_turn *turn, const serve_config *config,
 				serve_agent **out, aut_error *err)
 {
 	serve_agent *agent = aut_calloc(1, sizeof *agent);
@@ -283,6 +295,7 @@ serve_agent_new(aut_loop *loop, aut_http_client *http, const serve_config *confi
 		return aut_fail(err, AUT_ENOMEM, "out of memory");
 	agent->loop = loop;
 	agent->http = http;
+	agent->turn = turn;
 	agent->config = config;
 	status = aut_timer_new(loop, tick, agent, &agent->timer, err);
 	if (status == AUT_OK && config->embedded)

@@ -73,8 +73,8 @@ void serve_notify(const char *message);
 /* ---- agent ----------------------------------------------------------------------------------- */
 
 typedef struct serve_agent serve_agent;
-aut_status serve_agent_new(aut_loop *loop, aut_http_client *http, const serve_config *config,
-						   serve_agent **out, aut_error *err);
+aut_status serve_agent_new(aut_loop *loop, aut_http_client *http, aut_turn *turn,
+						   const serve_config *config, serve_agent **out, aut_error *err);
 aut_backend *serve_agent_backend(serve_agent *agent);
 /* From here on the engine is told when the embedded agent had to be started again. */
 void serve_agent_watch(serve_agent *agent, aut_engine *engine);

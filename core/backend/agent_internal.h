@@ -34,6 +34,7 @@ struct aut_agent
 	bool with_event;
 	bool event_ended;       /* the event said so; the exit file is asked once more */
 	bool no_downloads;      /* this server has no download route */
+	bool sparing;           /* looks ask for events only */
 	aut_agent_answer event; /* its code, while the exit file is asked again */
 	json_t *event_json;     /* owns the texts of event */
 

@@ -241,11 +241,17 @@ aut_agent_look(aut_agent *agent, const char *command_id, bool with_event, aut_ag
 	}
 	agent->with_event = with_event;
 	agent->event_ended = false;
-	if (agent->no_downloads && command_id != NULL)
+	if ((agent->no_downloads || agent->sparing) && command_id != NULL)
 		ask_event(agent);
 	else
 		get_state_file(agent, "exit", -1, -1, 4096, got_exit_file);
 	return AUT_OK;
+}
+
+void
+aut_agent_spare(aut_agent *agent, bool sparing)
+{
+	agent->sparing = sparing;
 }
 
 /* ---- probe --------------------------------------------------------------------------------- */

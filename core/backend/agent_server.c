@@ -17,6 +17,10 @@ aut_place_done(aut_place *place)
 	aut_free(place->sandbox_id);
 	aut_free(place->work_base);
 	aut_free(place->told_url);
+	if (place->user_key != NULL)
+		explicit_bzero(place->user_key, strlen(place->user_key));
+	aut_free(place->user_key);
+	aut_free(place->cloud_url);
 	*place = (aut_place){0};
 }
 
@@ -78,7 +82,8 @@ answer_all(void *payload)
 		aut_status status = copy_place(self, &place);
 		if (status != AUT_OK)
 			aut_fail(&error, status, "no memory for a run's place");
-		item->cb(item->payload, status, status == AUT_OK ? &place : NULL, &error);
+		item->cb(item->payload, status, status == AUT_OK ? &place : NULL, &error,
+				 NULL);
 		aut_free(item);
 	}
 	if (self->head != NULL)
@@ -118,12 +123,12 @@ forget(aut_backend *backend, void *payload)
 }
 
 static void
-release(aut_backend *backend, const aut_uuid *run_id, const aut_place *place, bool keep)
+release(aut_backend *backend, const aut_run_task *task, bool keep, bool used)
 {
 	(void) backend;
-	(void) run_id;
-	(void) place;
+	(void) task;
 	(void) keep;
+	(void) used;
 }
 
 static bool

@@ -45,53 +45,7 @@ answered(void *payload, const aut_agent_answer *answer)
 	}
 }
 
-/* ---- a place ------------------------------------------------------------------------------- */
-
-static void
-placed(void *payload, aut_status status, aut_place *take_place, const aut_error *error)
-{
-	aut_job *job = payload;
-	if (status != AUT_OK)
-	{
-		aut__job_event(job, aut_status_may_retry(status) ? AUT_EVENT_RETRY : AUT_EVENT_FAIL, error);
-		return;
-	}
-	if (job->placed)
-		aut_place_done(&job->place);
-	job->place = *take_place;
-	job->placed = true;
-	job->generation = job->engine->generation;
-	aut_agent_free(job->agent);
-	job->agent = NULL;
-	aut_error err = AUT_ERROR_INIT;
-	status = aut_agent_new(job->engine->options.loop, job->engine->options.http, &job->place,
-						   &job->task.run.id, job->task.run.attempt, &job->agent, &err);
-	if (status != AUT_OK)
-		not_begun(job, status, &err);
-	else if (job->written)
-		aut__job_event(job, AUT_EVENT_OVER, NULL); /* only its files are left */
-	else if (job->command_id != NULL)
-		aut__job_event(job, AUT_EVENT_STARTED, NULL);
-	else if (job->over)
-		aut__job_event(job, AUT_EVENT_OVER, NULL);
-	else
-		aut__job_event(job, job->maybe_started ? AUT_EVENT_UNSURE : AUT_EVENT_FRESH, NULL);
-}
-
-static void
-acquire(aut_job *job)
-{
-	aut_error err = AUT_ERROR_INIT;
-	aut_backend *backend = job->engine->options.backend;
-	if (backend == NULL)
-	{
-		fail_event(job, AUT_EVENT_RETRY, AUT_EUNAVAILABLE, "no backend is configured");
-		return;
-	}
-	aut_status status = backend->ops->acquire(backend, &job->task, placed, job, &err);
-	if (status != AUT_OK)
-		not_begun(job, status, &err);
-}
+/* ---- was it started? ---------------------------------------------------------------------- */
 
 static void
 probed(void *payload, const aut_agent_answer *answer)
@@ -148,8 +102,8 @@ load_run(aut_unit *unit, aut_db *db, aut_error *err)
 }
 
 /* The end of a unit whose failures are repeated until the database answers. */
-static void
-db_done(aut_unit *unit, aut_status status, const aut_error *err)
+void
+aut__job_db_done(aut_unit *unit, aut_status status, const aut_error *err)
 {
 	aut_job *job = aut__job_of_unit(unit);
 	job->engine->units_in_flight--;
@@ -175,7 +129,7 @@ load_done(aut_unit *unit, aut_status status, const aut_error *err)
 		return;
 	}
 	job->won = true;
-	db_done(unit, status, err);
+	aut__job_db_done(unit, status, err);
 }
 
 static void
@@ -301,18 +255,27 @@ record(aut_job *job)
 	const aut_settings *s = job->engine->options.settings;
 	job->deadline_us =
 		aut__engine_now(job->engine) + (job->time_limit_s + s->run_timeout_margin) * AUT_US_PER_S;
-	aut__job_unit(job, record_run, db_done);
+	aut__job_unit(job, record_run, aut__job_db_done);
 }
 
 /* ---- looking ------------------------------------------------------------------------------- */
 
+/* Looks keep a sandbox awake that costs its user something: there they are rare, and downloads wait for
+ * somebody who follows, or for the end. */
+static bool
+is_spared(const aut_job *job)
+{
+	return job->place.sandbox_id != NULL && job->followers == 0 && !job->end.ended;
+}
+
 static int64_t
 pace_ms(const aut_job *job)
 {
-	static const int64_t PACE[] = {250, 500, 1000, 2000};
+	static const int64_t PACE[] = {250, 500, 1000, 2000}, SPARED[] = {500, 1000, 2000, 5000};
+	int at = job->looks < 3 ? job->looks : 3;
 	if (job->followers > 0)
 		return 250;
-	return PACE[job->looks < 3 ? job->looks : 3];
+	return is_spared(job) ? SPARED[at] : PACE[at];
 }
 
 static void
@@ -381,7 +344,10 @@ looked(void *payload, const aut_agent_answer *answer)
 	if (answer->result != AUT_AGENT_DONE)
 	{
 		job->suspect = true;
-		answered(payload, answer);
+		if (job->place.sandbox_id != NULL)
+			aut__job_event(job, AUT_EVENT_SUSPECT, &answer->error); /* is it there at all? */
+		else
+			answered(payload, answer);
 		return;
 	}
 	if (answer->fenced)
@@ -426,6 +392,8 @@ look(aut_job *job)
 	/* The list of events is dear on a big server: asked at every fourth look, or when it matters. */
 	bool with_event = job->looks % 4 == 3 || job->suspect || job->lost || job->over ||
 					  aut__engine_now(job->engine) >= job->deadline_us;
+	aut_agent_spare(job->agent, is_spared(job) && !job->lost &&
+									aut__engine_now(job->engine) < job->deadline_us);
 	aut_status status = aut_agent_look(job->agent, job->command_id, with_event, looked, job, &err);
 	if (status != AUT_OK)
 		not_begun(job, status, &err);
@@ -449,8 +417,8 @@ verified(void *payload, const aut_agent_answer *answer)
 	}
 }
 
-static void
-verify(aut_job *job)
+void
+aut__verify_agent(aut_job *job)
 {
 	aut_error err = AUT_ERROR_INIT;
 	aut_status status = aut_agent_alive(job->agent, verified, job, &err);
@@ -509,7 +477,7 @@ defer(aut_job *job)
 		job->note = aut__note_text(job, &job->event_error);
 	else
 		job->note_count = 0;
-	aut__job_unit(job, defer_run, db_done);
+	aut__job_unit(job, defer_run, aut__job_db_done);
 }
 
 /* ---- output -------------------------------------------------------------------------------- */
@@ -553,6 +521,11 @@ read_output(aut_job *job)
 		aut__job_event(job, AUT_EVENT_EMPTY, NULL);
 		return;
 	}
+	if (job->step == AUT_STEP_READING && is_spared(job))
+	{
+		aut__job_event(job, AUT_EVENT_EMPTY, NULL); /* nobody waits for it */
+		return;
+	}
 	if (job->piece.len > 0 && job->output_next == 0)
 	{
 		/* The event carried the output (see looked). */
@@ -588,7 +561,7 @@ store_done(aut_unit *unit, aut_status status, const aut_error *err)
 	}
 	aut_uuid run_id = job->task.run.id;
 	aut_engine *engine = job->engine;
-	db_done(unit, status, err);
+	aut__job_db_done(unit, status, err);
 	if (status == AUT_OK)
 		aut__engine_tell(engine, &run_id);
 }
@@ -653,7 +626,7 @@ finish_done(aut_unit *unit, aut_status status, const aut_error *err)
 		engine->stats.ends++;
 		engine->want_claim = true; /* a place is free */
 	}
-	db_done(unit, status, err);
+	aut__job_db_done(unit, status, err);
 	if (status == AUT_OK)
 		aut__engine_tell(engine, &run_id);
 }
@@ -681,36 +654,15 @@ static void
 clean(aut_job *job)
 {
 	aut_error err = AUT_ERROR_INIT;
-	if (job->agent == NULL)
+	bool keep = job->task.has_keep_alive && job->task.keep_alive;
+	if (job->agent == NULL || (job->place.passing && !keep))
 	{
 		aut__job_event(job, AUT_EVENT_DONE, NULL);
 		return;
 	}
-	bool keep = job->task.has_keep_alive && job->task.keep_alive;
 	aut_status status = aut_agent_cleanup(job->agent, keep, answered, job, &err);
 	if (status != AUT_OK)
 		not_begun(job, status, &err);
-}
-
-static aut_status
-release_run(aut_unit *unit, aut_db *db, aut_error *err)
-{
-	aut_job *job = aut__job_of_unit(unit);
-	job->won = true;
-	return aut_store_run_cleanup_set(db, &job->task.run.id, AUT_TIME_NONE, err);
-}
-
-static void
-release(aut_job *job)
-{
-	aut_backend *backend = job->engine->options.backend;
-	if (job->event_error.code != AUT_OK)
-		aut_log(AUT_LOG_WARNING, "files of a run may be left on its agent: %s",
-				job->event_error.message);
-	if (job->placed && backend != NULL)
-		backend->ops->release(backend, &job->task.run.id, &job->place,
-							  job->task.has_keep_alive && job->task.keep_alive);
-	aut__job_unit(job, release_run, db_done);
 }
 
 static void
@@ -818,6 +770,7 @@ tries_max(aut_step step)
 		case AUT_STEP_KEEPING:
 		case AUT_STEP_ENDING:
 		case AUT_STEP_RELEASING:
+		case AUT_STEP_YIELDING:
 		case AUT_STEP_HANDING:
 		case AUT_STEP_WATCHING:
 		case AUT_STEP_HALTING:
@@ -856,7 +809,7 @@ aut__action_run(aut_job *job, aut_action action)
 	switch (action)
 	{
 		case AUT_ACTION_ACQUIRE:
-			acquire(job);
+			aut__place_acquire(job);
 			break;
 		case AUT_ACTION_PROBE:
 			probe(job);
@@ -892,7 +845,8 @@ aut__action_run(aut_job *job, aut_action action)
 			store(job);
 			break;
 		case AUT_ACTION_VERIFY:
-			verify(job);
+			if (!aut__place_check(job))
+				aut__verify_agent(job);
 			break;
 		case AUT_ACTION_DEFER:
 			defer(job);
@@ -907,7 +861,10 @@ aut__action_run(aut_job *job, aut_action action)
 			clean(job);
 			break;
 		case AUT_ACTION_RELEASE:
-			release(job);
+			aut__place_release(job);
+			break;
+		case AUT_ACTION_REQUEUE:
+			aut__place_requeue(job);
 			break;
 		case AUT_ACTION_PAUSE:
 			pause(job);

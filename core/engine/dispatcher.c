@@ -311,8 +311,10 @@ mark_over(aut_job *job, aut_run_status status)
 		job->over_cancelled = status == AUT_RUN_CANCELLED;
 		job->over_mono_us = aut__engine_mono(engine);
 		job->looks = 0; /* it should end soon: look soon */
-		if (job->step == AUT_STEP_WAITING || job->step == AUT_STEP_HANDING ||
-			job->step == AUT_STEP_WATCHING)
+		if (aut__place_give_up(job))
+			aut__job_event(job, AUT_EVENT_OVER, NULL);
+		else if (job->step == AUT_STEP_WAITING || job->step == AUT_STEP_HANDING ||
+				 job->step == AUT_STEP_WATCHING)
 			aut__job_event(job, AUT_EVENT_OVER, NULL);
 	}
 	aut__engine_tell(engine, &run_id);

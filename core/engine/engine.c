@@ -162,6 +162,11 @@ aut_engine_stop(aut_engine *engine)
 	if (!engine->stopping)
 		engine->stop_mono_us = aut__engine_mono(engine);
 	engine->stopping = true;
+	/* Who has no place yet gets none from this process. */
+	for (size_t i = 0; i < AUT_JOB_BUCKETS; i++)
+		for (aut_job *job = engine->buckets[i]; job != NULL; job = job->bucket_next)
+			if (job->step == AUT_STEP_PLACING && !job->queued)
+				aut__place_forget(job, engine->options.backend);
 	aut_loop_wake(engine->options.loop);
 }
 
@@ -180,7 +185,9 @@ is_worth_waiting_for(const aut_engine *engine, const aut_job *job)
 bool
 aut_engine_quiet(const aut_engine *engine)
 {
-	if (engine->units_in_flight > 0 || engine->queue_head != NULL)
+	aut_backend *backend = engine->options.backend;
+	if (engine->units_in_flight > 0 || engine->queue_head != NULL ||
+		(backend != NULL && backend->ops->busy != NULL && backend->ops->busy(backend)))
 		return false;
 	for (size_t i = 0; i < AUT_JOB_BUCKETS; i++)
 		for (const aut_job *job = engine->buckets[i]; job != NULL; job = job->bucket_next)
@@ -226,12 +233,15 @@ aut_engine_set_backend(aut_engine *engine, aut_backend *backend)
 	/* Who was waiting for a place of the old one asks the new one. */
 	for (size_t i = 0; i < AUT_JOB_BUCKETS; i++)
 		for (aut_job *job = engine->buckets[i]; job != NULL; job = job->bucket_next)
-			if (job->step == AUT_STEP_PLACING && !job->queued)
-			{
-				if (old != NULL)
-					old->ops->forget(old, job);
+		{
+			bool checking = job->checking;
+			if (!job->queued)
+				aut__place_forget(job, old);
+			if (!job->queued && job->step == AUT_STEP_PLACING)
 				aut__job_event(job, AUT_EVENT_DUE, NULL);
-			}
+			else if (!job->queued && checking)
+				aut__job_event(job, AUT_EVENT_RETRY, NULL);
+		}
 	engine->want_claim = engine->want_waiting = true;
 	aut_loop_wake(engine->options.loop);
 }

@@ -10,6 +10,7 @@
  *   sweeper.c     removes work folders that were left on agents
  *   job.c         one run under execution: queueing of events, callbacks that record
  *   actions.c     what the machine's actions do
+ *   place.c       the actions about the place of a run
  *   verdict.c     what an end means, and status_detail
  *   blobs.c       tarballs in memory, shared by the runs of an automation
  *   machine.c     the table
@@ -75,6 +76,9 @@ struct aut_job
 	aut_place place;
 	bool placed;
 	uint64_t generation; /* of the backend that gave the place */
+	bool checking;       /* the backend is asked whether it is still there */
+	bool troubled;       /* no place was given: */
+	aut_place_trouble trouble;
 	aut_agent *agent;
 	aut_blob *blob;
 	aut_buf env; /* lives until the upload's answer */
@@ -246,6 +250,20 @@ aut_job *aut__job_of_unit(aut_unit *unit);
 
 /* actions.c */
 void aut__action_run(aut_job *job, aut_action action);
+/* The end of a job's unit whose failures are repeated until the database answers. */
+void aut__job_db_done(aut_unit *unit, aut_status status, const aut_error *err);
+/* Ask its agent whether anything of it is left. */
+void aut__verify_agent(aut_job *job);
+
+/* place.c */
+void aut__place_acquire(aut_job *job);
+void aut__place_forget(aut_job *job, aut_backend *backend); /* an acquire or check under way */
+/* The run has ended before it had a place: nothing was started, so there is nothing to wait for. */
+bool aut__place_give_up(aut_job *job);
+/* Ask the backend whether the place is still there; false: only the agent can tell. */
+bool aut__place_check(aut_job *job);
+void aut__place_requeue(aut_job *job);
+void aut__place_release(aut_job *job);
 
 /* verdict.c */
 void aut__verdict_done(aut_verdict *verdict);

@@ -160,8 +160,7 @@ aut__job_free(aut_job *job)
 {
 	aut_engine *engine = job->engine;
 	heap_remove(engine, job);
-	if (job->step == AUT_STEP_PLACING && engine->options.backend != NULL)
-		engine->options.backend->ops->forget(engine->options.backend, job);
+	aut__place_forget(job, engine->options.backend);
 	*job->bucket_link = job->bucket_next;
 	if (job->bucket_next != NULL)
 		job->bucket_next->bucket_link = job->bucket_link;

@@ -15,6 +15,7 @@
  *                                                                      |
  *                                   ENDING -> CLEANING -> RELEASING -> GONE
  *
+ *   PLACING -> YIELDING -> GONE                a sandbox is asked for later (cloud, a limit is reached)
  *   NEW -> HANDING -> WATCHING -> ENDING ...   a run that the host itself executes (engine.h,
  *                        \-> HALTING --^         aut_local_runner): it writes its own end
  *
@@ -51,6 +52,7 @@
 	X(HANDING)   /* the host itself executes it: a place there is awaited */                       \
 	X(WATCHING)  /* the host executes it */                                                        \
 	X(HALTING)   /* the host is made to end it */                                                  \
+	X(YIELDING)  /* back to PENDING: no place is free */                                           \
 	X(GONE)      /* nothing left to do: the job is freed */
 
 #define AUT_EVENT_MAP(X)                                                                             \
@@ -71,6 +73,7 @@
 	X(LOST)    /* nothing of it is left and no exit code either */                                   \
 	X(EMPTY)   /* no new output */                                                                   \
 	X(OVER)    /* the run ended elsewhere (callback, cancel) */                                      \
+	X(YIELD)   /* no place is free, and the run may wait for one */                                  \
 	X(EXPIRED) /* no deadline can be moved any further; or the grace after an end has passed */
 
 /* clang-format on */
@@ -97,7 +100,7 @@ typedef enum aut_event
 	X(PROBE)                                                                                       \
 	X(LOAD) X(FETCH) X(UPLOAD) X(ENV) X(START) X(RECORD) X(WAIT) X(LOOK) X(READ) X(STORE)          \
 		X(VERIFY) X(DEFER) X(STOP) X(FINISH) X(CLEAN) X(RELEASE) X(PAUSE) X(DROP) X(HAND) X(WATCH) \
-			X(HALT)
+			X(HALT) X(REQUEUE)
 
 typedef enum aut_action
 {

@@ -28,6 +28,7 @@ typedef struct detail
 	int status_code; /* 0: none */
 	int64_t first_seen_us, last_seen_us;
 	int count;
+	const aut_place_trouble *sandbox; /* why there is none, or NULL */
 } detail;
 
 static json_t *
@@ -57,6 +58,18 @@ fingerprint(const detail *d)
 	return value;
 }
 
+static bool
+set_sandbox(json_t *root, const aut_place_trouble *trouble)
+{
+	return aut_json_set(root, "sandbox_status",
+						aut_json_text_or_null(
+							trouble->sandbox_status[0] != '\0' ? trouble->sandbox_status : NULL)) &&
+		   aut_json_set(root, "sandbox_status_detail",
+						aut_json_text_or_null(
+							trouble->sandbox_detail[0] != '\0' ? trouble->sandbox_detail : NULL)) &&
+		   aut_json_set(root, "attempts", json_integer(trouble->attempts));
+}
+
 static char *
 detail_text(const detail *d)
 {
@@ -73,7 +86,8 @@ detail_text(const detail *d)
 		aut_json_set(root, "source", json_string(d->source)) &&
 		aut_json_set(root, "operation", json_string(d->operation)) &&
 		(d->code == NULL || aut_json_set(root, "code", json_string(d->code))) &&
-		(d->status_code == 0 || aut_json_set(root, "status_code", json_integer(d->status_code))))
+		(d->status_code == 0 || aut_json_set(root, "status_code", json_integer(d->status_code))) &&
+		(d->sandbox == NULL || set_sandbox(root, d->sandbox)))
 		text = aut_json_text(root, NULL);
 	json_decref(root);
 	return text;
@@ -101,7 +115,7 @@ give(aut_job *job, aut_run_status status, char *take_error, const detail *d, aut
 	if (d != NULL)
 	{
 		verdict.status_detail = detail_text(d);
-		if (verdict.status_detail == NULL || take_error == NULL)
+		if (verdict.status_detail == NULL || (take_error == NULL && status == AUT_RUN_FAILED))
 		{
 			aut__verdict_done(&verdict);
 			return aut_fail(err, AUT_ENOMEM, "no memory for the end of a run");
@@ -199,9 +213,59 @@ aut__verdict_from_end(aut_job *job, const aut_agent_answer *end, aut_error *err)
 	return status;
 }
 
+/* There is no sandbox for it. */
+static aut_status
+without_sandbox(aut_job *job, const aut_error *error, aut_error *err)
+{
+	const aut_place_trouble *trouble = &job->trouble;
+	detail d = detail_now(job, "dispatch", "unknown", error->message, "get_execution_context");
+	char code[40];
+	size_t len;
+
+	d.source = "sandbox_api";
+	switch (trouble->kind)
+	{
+		case AUT_PLACE_LIMIT_RUNS:
+		case AUT_PLACE_LIMIT_DAY:
+			d.kind =
+				trouble->kind == AUT_PLACE_LIMIT_RUNS ? "concurrency_limit" : "daily_sandbox_limit";
+			d.transient = true;
+			return give(job, AUT_RUN_SKIPPED, NULL, &d, err);
+		case AUT_PLACE_NOT_STARTED:
+			if (trouble->sandbox_status[0] == '\0')
+				snprintf(code, sizeof code, "sandbox_ready_timeout");
+			else
+				snprintf(code, sizeof code, "sandbox_%s", trouble->sandbox_status);
+			len = strlen(code);
+			for (size_t i = 0; i < len; i++)
+				code[i] = code[i] >= 'A' && code[i] <= 'Z' ? (char) (code[i] - 'A' + 'a') : code[i];
+			d.kind = "environment_unavailable";
+			d.transient = true;
+			d.code = code;
+			d.sandbox = trouble;
+			break;
+		case AUT_PLACE_LOST:
+			return aut__verdict_timed_out(job, error->message, "environment_unavailable", err);
+		case AUT_PLACE_ERROR:
+		case AUT_PLACE_RETIRED:
+			d.kind = kind_of_error(error);
+			d.transient = aut_status_may_retry(error->code);
+			d.status_code = error->http_status;
+			if (strcmp(d.kind, "execution_error") == 0)
+			{
+				d.kind = "unknown";
+				d.code = aut_status_name(error->code);
+			}
+			break;
+	}
+	return give(job, AUT_RUN_FAILED, aut_strdup(error->message), &d, err);
+}
+
 aut_status
 aut__verdict_from_failure(aut_job *job, const aut_error *error, aut_error *err)
 {
+	if (job->from_step == AUT_STEP_PLACING && job->troubled)
+		return without_sandbox(job, error, err);
 	bool loading = job->from_step == AUT_STEP_LOADING || job->from_step == AUT_STEP_FETCHING;
 	detail d =
 		detail_now(job, loading ? "dispatch" : "execution", kind_of_error(error), error->message,

@@ -648,6 +648,8 @@ aut__call_reply(aut_http_call *call, CURLcode result, aut_http_reply *reply)
 	reply->code = (int) code;
 	reply->content_type = type != NULL ? type : "";
 	reply->status = status_of(call, result);
+	reply->unsent = result == CURLE_COULDNT_CONNECT || result == CURLE_COULDNT_RESOLVE_HOST ||
+					result == CURLE_SSL_CONNECT_ERROR || result == CURLE_PEER_FAILED_VERIFICATION;
 	if (reply->status != AUT_OK)
 	{
 		tell_error(call, result, reply);

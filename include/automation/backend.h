@@ -26,14 +26,45 @@ typedef struct aut_place
 	char *work_base;  /* folder under which the run's work folder is made */
 	bool local; /* agent server of ours: AGENT_SERVER_URL and WORKSPACE_BASE are told to the run */
 	char *told_url; /* agent URL told to the run (local) */
+	/* of a sandbox: */
+	char *user_key;  /* the user's key of the cloud, told to the run */
+	char *cloud_url; /* the cloud's API, told to the run */
+	bool passing;    /* it goes with its release: nothing in it needs to be tidied */
 } aut_place;
 void aut_place_done(aut_place *place);
 
 typedef struct aut_backend aut_backend;
-/* status AUT_OK: *place belongs to the callee (aut_place_done).  Else error says why; may_retry of its
- * code tells transient from permanent. */
+
+/* Why there is no place, where the backend has tried what can be tried: it is not to be asked again. */
+typedef enum aut_place_trouble_kind
+{
+	AUT_PLACE_ERROR,       /* the error tells */
+	AUT_PLACE_NOT_STARTED, /* no sandbox became ready */
+	AUT_PLACE_LIMIT_RUNS,  /* the user has as many sandboxes as allowed */
+	AUT_PLACE_LIMIT_DAY,   /* … or has had them today */
+	AUT_PLACE_LOST,        /* the sandbox in which the run's command was started is gone */
+	AUT_PLACE_RETIRED      /* the run has ended meanwhile: there is nothing to do at a place */
+} aut_place_trouble_kind;
+typedef struct aut_place_trouble
+{
+	aut_place_trouble_kind kind;
+	int attempts;            /* sandboxes tried */
+	char sandbox_status[16]; /* "ERROR", "MISSING"; "" when it did not become ready in time */
+	char sandbox_detail[80]; /* a class that may be shown, or "" */
+} aut_place_trouble;
+
+/* status AUT_OK: *place belongs to the callee (aut_place_done).  Else error says why.  trouble NULL: the
+ * same may be asked again, if error's code may be repeated. */
 typedef void (*aut_place_cb)(void *payload, aut_status status, aut_place *take_place,
-							 const aut_error *error);
+							 const aut_error *error, const aut_place_trouble *trouble);
+
+typedef enum aut_place_state
+{
+	AUT_PLACE_ALIVE,
+	AUT_PLACE_GONE,   /* error tells how that is known */
+	AUT_PLACE_UNKNOWN /* could not be found out, error tells why */
+} aut_place_state;
+typedef void (*aut_place_check_cb)(void *payload, aut_place_state state, const aut_error *error);
 
 typedef struct aut_backend_ops
 {
@@ -42,16 +73,22 @@ typedef struct aut_backend_ops
 	/* Get a place for a run, or find again the one it had (run->sandbox_id). */
 	aut_status (*acquire)(aut_backend *backend, const aut_run_task *task, aut_place_cb cb,
 						  void *payload, aut_error *err);
-	/* Forget an acquire under way: the callback with this payload will not run.  Unknown: nothing. */
+	/* Forget an acquire or check under way: the callback with this payload will not run.  Unknown:
+	 * nothing. */
 	void (*forget)(aut_backend *backend, void *payload);
-	/* The run has ended: give the place back.  Never blocks, never fails visibly. */
-	void (*release)(aut_backend *backend, const aut_uuid *run_id, const aut_place *place,
-					bool keep);
+	/* The run has ended: give back what it has, also when no place was handed over.  used: its command
+	 * may have been started.  Never blocks, never fails visibly. */
+	void (*release)(aut_backend *backend, const aut_run_task *task, bool keep, bool used);
 	/* May runs be claimed now?  False keeps them PENDING; reason for people ("waiting for a backend"). */
 	bool (*ready)(aut_backend *backend, const char **out_reason);
 	void (*free)(aut_backend *backend);
 	/* The place that is there between runs, too (an agent server), or ENOTFOUND; NULL: there is none. */
 	aut_status (*standing)(aut_backend *backend, aut_place *out, aut_error *err);
+	/* Is the place of a run that goes on still there?  NULL: only its agent can tell. */
+	aut_status (*check)(aut_backend *backend, const aut_run_task *task, const aut_place *place,
+						aut_place_check_cb cb, void *payload, aut_error *err);
+	/* Is something under way that should be written down before the process ends?  NULL: never. */
+	bool (*busy)(aut_backend *backend);
 } aut_backend_ops;
 struct aut_backend
 {
@@ -151,6 +188,8 @@ aut_status aut_agent_probe(aut_agent *agent, aut_agent_cb cb, void *payload, aut
  * bash event of command_id (may be NULL). */
 aut_status aut_agent_look(aut_agent *agent, const char *command_id, bool with_event,
 						  aut_agent_cb cb, void *payload, aut_error *err);
+/* Sparing: looks ask for the event of the command alone, which downloads nothing, until it has ended. */
+void aut_agent_spare(aut_agent *agent, bool sparing);
 /* Output from stream offset `from` on (at most 1 MiB at once; len 0: nothing new). */
 aut_status aut_agent_output(aut_agent *agent, int64_t from, aut_agent_cb cb, void *payload,
 							aut_error *err);

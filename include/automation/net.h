@@ -97,7 +97,8 @@ typedef struct aut_http_reply
 	const char *content_type;    /* "" when none */
 	int64_t retry_after_s;       /* of a Retry-After header in seconds, or -1 */
 	int64_t content_range_total; /* N of "Content-Range: bytes …/N", or -1 */
-	aut_error error;             /* the story when status is not AUT_OK */
+	bool unsent;     /* there was no connection: the request never left (status is not AUT_OK) */
+	aut_error error; /* the story when status is not AUT_OK */
 } aut_http_reply;
 
 typedef void (*aut_http_cb)(void *payload, const aut_http_reply *reply);
