@@ -6,7 +6,7 @@
     make bench-smoke    the same programs, small, checked for sense; no time decides
 
 Every figure is taken in several rounds; each table says what it counts from and to.  Options: --smoke,
---only NAME (latency, cron, drain, store, idle), --host daemon|extension, --rounds N, --out FILE.
+--only NAME (see PARTS at the end), --host daemon|extension, --rounds N, --out FILE.
 """
 
 import argparse
@@ -18,50 +18,12 @@ import shutil
 import sqlite3
 import subprocess
 import sys
-import tempfile
 import time
 
 sys.dont_write_bytecode = True
-from hosts import ROOT, Daemon, Extension, Setting, cpu_s, rss_mib, wait_until  # noqa: E402
-
-HOSTS = {"daemon": Daemon, "extension": Extension}
-CHECKS = {"passed": 0, "failed": 0}
-
-
-def check(what, good):
-    CHECKS["passed" if good else "failed"] += 1
-    if not good:
-        print(f"FAIL  {what}", flush=True)
-
-
-def percentile(values, share):
-    ordered = sorted(values)
-    return ordered[min(len(ordered) - 1, int(len(ordered) * share))]
-
-
-def spread(values, digits=2):
-    """median, p90, p99 and the greatest."""
-    return [f"{v:.{digits}f}" for v in (*(percentile(values, s) for s in (0.5, 0.9, 0.99)), max(values))]
-
-
-class Report:
-    def __init__(self):
-        self.lines = []
-
-    def text(self, *lines):
-        self.lines += [*lines, ""]
-        print("\n".join(lines), flush=True)
-
-    def table(self, title, head, rows):
-        self.text(f"### {title}")
-        lines = ["| " + " | ".join(head) + " |", "|" + "---|" * len(head)]
-        lines += ["| " + " | ".join(map(str, row)) + " |" for row in rows]
-        self.text(*lines)
-
-
-def load():
-    return f"{os.getloadavg()[0]:.2f}"
-
+import growth  # noqa: E402
+from common import CHECKS, HOSTS, Bench, check, ended, load, percentile, spread  # noqa: E402
+from hosts import ROOT, Daemon, Extension, cpu_s, rss_mib, wait_until  # noqa: E402
 
 # ---- a: one run on an idle engine -----------------------------------------------------------------------
 
@@ -101,17 +63,6 @@ def latency(bench):
     bench.report.text(
         "From just before the request or statement is sent by this program, so its own client's time is in it. COMPLETED is the",
         "engine's time of the callback (`completed_at`). Both hosts sync every commit to disk.")  # fmt: skip
-
-
-def ended(host, count):
-    """Are that many runs ended in the database?  (The stand-in logs a callback when it is sent.)"""
-    if host.name == "extension":
-        return int(host.sql("SELECT count(*) FROM automation.run WHERE completed_at IS NOT NULL")[0]) >= count
-    db = sqlite3.connect(f"file:{host.data / 'automation.db'}?mode=ro", uri=True)
-    try:
-        return db.execute("SELECT count(*) FROM run WHERE completed_at IS NOT NULL").fetchone()[0] >= count
-    finally:
-        db.close()
 
 
 # ---- b: schedules ------------------------------------------------------------------------------------------
@@ -295,34 +246,10 @@ def idle(bench):
 
 # ---- all ---------------------------------------------------------------------------------------------------------
 
-PARTS = {"latency": latency, "cron": cron, "drain": drain, "store": store, "idle": idle}
-
-
-class Bench:
-    def __init__(self, args):
-        self.args, self.smoke, self.report = args, args.smoke, Report()
-        self.build = pathlib.Path(args.build).resolve()
-        self.base = pathlib.Path(tempfile.mkdtemp(prefix="automation-bench.", dir=args.base))
-        self.base.chmod(0o755)  # the server's user comes through
-        self.rounds = 1 if args.smoke else args.rounds
-
-    def few(self, full, smoke):
-        return smoke if self.smoke else full
-
-    def hosts(self):
-        return [(n, h) for n, h in HOSTS.items() if self.args.host in (None, n)]
-
-    def setting(self, host_class):
-        return Setting(host_class, str(self.build / "automation"), self.base)
-
-    def tool(self, name):
-        return str(self.build / "bench" / name)
-
-    def profile(self, pid, name):
-        if not self.args.perf:
-            return None
-        out = pathlib.Path(self.args.perf) / f"{name}.perf"
-        return subprocess.Popen(["perf", "record", "-q", "-g", "-p", str(pid), "-o", str(out)])
+PARTS = {
+    "latency": latency, "cron": cron, "drain": drain, "store": store, "idle": idle, "http": growth.http,
+    "limits": growth.limits, "lists": growth.lists, "recovery": growth.recovery,
+}  # fmt: skip
 
 
 def machine():

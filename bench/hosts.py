@@ -136,11 +136,11 @@ class Http:
         return json.loads(text) if text else None
 
 
-def tarball():
+def tarball(script):
     out = io.BytesIO()
     with tarfile.open(fileobj=out, mode="w:gz") as tar:
         info = tarfile.TarInfo("main.sh")
-        info.size = len(data := b"#!/bin/sh\necho hello\n")
+        info.size = len(data := script.encode())
         tar.addfile(info, io.BytesIO(data))
     return out.getvalue()
 
@@ -152,10 +152,12 @@ class Daemon:
         self.program, self.folder, self.data = program, folder, folder / "daemon"
         self.process = None
 
-    def start(self, stub=None):
+    def start(self, stub=None, **more):
+        """With the stand-in, with no agent, or ("embedded") with the daemon's own."""
         args = [self.program, "serve", "--data", str(self.data), "--port", "0"]
-        args += ["--agent-url", stub.url] if stub else ["--no-agent"]
-        more = {"AUTOMATION_AGENT_SERVER_API_KEY": stub.key} if stub else {}
+        if stub != "embedded":
+            args += ["--agent-url", stub.url] if stub else ["--no-agent"]
+            more |= {"AUTOMATION_AGENT_SERVER_API_KEY": stub.key} if stub else {}
         log_path = self.folder / "serve.log"
         log_path.unlink(missing_ok=True)
         with open(log_path, "wb") as log:
@@ -176,8 +178,8 @@ class Daemon:
         self.http = Http(self.port, KEY)
         return self
 
-    def create(self, count=1, schedule=None):
-        upload = self.http.call("POST", "/v1/uploads?name=bench", tarball(), "application/gzip")["tarball_path"]
+    def create(self, count=1, schedule=None, script="#!/bin/sh\necho hello\n"):
+        upload = self.http.call("POST", "/v1/uploads?name=bench", tarball(script), "application/gzip")["tarball_path"]
         trigger = {"type": "cron", "schedule": schedule or "0 0 29 2 *", "timezone": "UTC"}
         return [
             self.http.call("POST", "/v1", {"name": f"bench {n}", "trigger": trigger, "tarball_path": upload,
@@ -257,7 +259,7 @@ class Extension:
             [self.environment["PG_BINDIR"] + "/psql", "-X", "-q", "-A", "-t", "-v", "ON_ERROR_STOP=1"],
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, bufsize=1, env={**os.environ, **self.environment},
         )  # fmt: skip
-        port = free_port()
+        self.port = port = free_port()
         self.sql(f"ALTER DATABASE postgres SET automation.listen = '127.0.0.1:{port}'")
         self.sql("CREATE EXTENSION automation")
         self.pid = int(wait_until(lambda: self.sql(
