@@ -115,6 +115,11 @@ void aut__trigger_done(aut__trigger *trigger);
 /* Fills *out only when there is no problem.  sql: the source of row triggers is allowed. */
 bool aut__trigger_check(aut__problems *problems, const aut__loc *at, const json_t *value, bool sql,
 						aut__trigger *out);
+/* Its members `on` (a text or a list of them; *out lives in object) and those that are expressions. */
+bool aut__patterns_check(aut__problems *problems, const aut__loc *at, const json_t *object,
+						 const json_t **out);
+bool aut__expression_check(aut__problems *problems, const aut__loc *at, const json_t *object,
+						   const char *name, const char **out);
 /* A stored trigger's JSON back into the struct, without judging it again: an automation whose zone has
  * vanished must still be possible to switch off. */
 aut_status aut__trigger_load(const char *text, aut__trigger *out, aut_error *err);

@@ -120,9 +120,9 @@ cron_check(aut__problems *problems, const aut__loc *at, const json_t *object, au
 /* ---- event ---------------------------------------------------------------------------------- */
 
 /* `on`: a text, or a list of texts.  When it is neither, both members of the union complain. */
-static bool
-patterns_check(aut__problems *problems, const aut__loc *at, const json_t *object,
-			   const json_t **out)
+bool
+aut__patterns_check(aut__problems *problems, const aut__loc *at, const json_t *object,
+					const json_t **out)
 {
 	aut__loc on = {at, "on", 0};
 	aut__loc as_text = {&on, "str", 0};
@@ -157,9 +157,9 @@ patterns_check(aut__problems *problems, const aut__loc *at, const json_t *object
 }
 
 /* An expression member: null, "" and absent are no expression. */
-static bool
-expression_check(aut__problems *problems, const aut__loc *at, const json_t *object,
-				 const char *name, const char **out)
+bool
+aut__expression_check(aut__problems *problems, const aut__loc *at, const json_t *object,
+					  const char *name, const char **out)
 {
 	aut__loc here = {at, name, 0};
 	aut_error why = AUT_ERROR_INIT;
@@ -218,14 +218,14 @@ event_check(aut__problems *problems, const aut__loc *at, const json_t *object, b
 
 	good = aut__read_text(problems, &here, object, &(aut__rule){.name = "source", .required = true},
 						  &source) == AUT__VALUE;
-	good = patterns_check(problems, &here, object, &on) && good;
+	good = aut__patterns_check(problems, &here, object, &on) && good;
 	good = good && reserved_check(problems, &here, object, source, on, sql);
-	good = expression_check(problems, &here, object, "filter", &filter) && good;
+	good = aut__expression_check(problems, &here, object, "filter", &filter) && good;
 	good = aut__read_word(problems, &here, object, &(aut__rule){.name = "destination"},
 						  destinations, &destination) != AUT__BAD &&
 		   good;
-	good = expression_check(problems, &here, object, "subject_key_expr", &subject) && good;
-	good = expression_check(problems, &here, object, "turn_text_expr", &turn) && good;
+	good = aut__expression_check(problems, &here, object, "subject_key_expr", &subject) && good;
+	good = aut__expression_check(problems, &here, object, "turn_text_expr", &turn) && good;
 	good = aut__read_bool(problems, &here, object, &(aut__rule){.name = "wake_agent"}, &wake) !=
 			   AUT__BAD &&
 		   good;

@@ -13,6 +13,7 @@
 #ifndef AUT_SERVICE_H
 #define AUT_SERVICE_H
 
+#include "automation/seal.h"
 #include "automation/settings.h"
 #include "automation/store.h"
 
@@ -64,6 +65,7 @@ typedef struct aut_call
 	int64_t now_us;
 	bool agent_is_embedded; /* no conversations there */
 	const char *note;       /* why an automation is switched off by this call, or NULL */
+	const aut_sealer *sealer; /* who has the key of what is kept sealed; NULL: nobody */
 	const aut_agent_profiles *agent_profiles; /* NULL: nobody knows them, any id passes */
 	/* made */
 	unsigned effects;
