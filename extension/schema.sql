@@ -30,6 +30,7 @@ CREATE TABLE automation.automation (
     updated_at timestamptz NOT NULL,
     PRIMARY KEY (id)
 );
+CREATE INDEX automation_tarball_idx ON automation.automation (lower(tarball_path));
 CREATE INDEX automation_org_created_idx ON automation.automation (org_id, created_at DESC, id DESC)
     WHERE deleted_at IS NULL;
 CREATE INDEX automation_org_name_idx ON automation.automation (org_id, name, created_at DESC, id DESC)
@@ -149,8 +150,13 @@ CREATE TABLE automation.upload (
     created_at timestamptz NOT NULL,
     updated_at timestamptz NOT NULL,
     deleted_at timestamptz,
+    store text NOT NULL CHECK (store IN ('database', 'local', 's3', 'gcs')),
+    object_due_at timestamptz,
     PRIMARY KEY (id)
 );
+CREATE INDEX upload_live_idx ON automation.upload (created_at, id) WHERE deleted_at IS NULL;
+CREATE INDEX upload_object_idx ON automation.upload (object_due_at)
+    WHERE object_due_at IS NOT NULL;
 CREATE INDEX upload_newest_idx ON automation.upload (org_id, user_id, created_at DESC);
 CREATE INDEX upload_deleted_idx ON automation.upload (deleted_at)
     WHERE deleted_at IS NOT NULL;

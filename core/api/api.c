@@ -38,6 +38,7 @@ void
 aut__api_request_free(aut_api_request *request)
 {
 	aut__api_request_reset(request);
+	aut_free(request->object_trouble);
 	aut__api_caller_unref(request->caller);
 	json_decref(request->profile_ids);
 	json_decref(request->body);
@@ -91,8 +92,10 @@ unit_run(aut_unit *unit, aut_db *db, aut_error *err)
 	request->call.agent_is_embedded = api->agent_is_embedded;
 	if (request->has_agent_profiles)
 		request->call.agent_profiles = &request->agent_profiles;
+	request->call.may_store = true;
 	request->call_open = true;
-	return request->route->run(request, db, err);
+	return request->next != NULL ? request->next(request, db, err)
+								 : request->route->run(request, db, err);
 }
 
 static void
@@ -102,6 +105,9 @@ unit_done(aut_unit *unit, aut_status status, const aut_error *err)
 	aut_api *api = request->api;
 	unsigned effects = request->call_open ? request->call.effects : 0;
 
+	if (status == AUT_OK && request->next == NULL && request->route->after != NULL &&
+		request->route->after(request))
+		return;
 	if (request->exchange != NULL)
 	{
 		if (status == AUT_OK)
@@ -447,6 +453,7 @@ aut_api_free(aut_api *api)
 	engine_listen(api, false);
 	aut_http_server_free(api->server);
 	api->server = NULL;
+	aut__api_objects_free(api);
 	aut__api_upstream_free(api);
 	aut__api_profiles_free(api);
 	api->freed = true;

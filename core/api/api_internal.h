@@ -11,9 +11,11 @@
 #define AUT_API_INTERNAL_H
 
 #include "automation/api.h"
+#include "automation/object.h"
 
 #define AUT_API_BODY_MAX         1048576
 #define AUT_API_KEYS_MAX         8
+#define AUT_API_STORING_MAX      64 /* uploads under way to a store; each holds up to AUT_UPLOAD_MAX */
 #define AUT_API_LIMIT_DEFAULT    50
 #define AUT_API_LIMIT_MAX        100
 #define AUT_API_LOGS_MAX         1048576
@@ -64,6 +66,9 @@ struct aut_api
 	aut_api_upstream *upstream; /* made at the first question */
 	struct aut_api_profiles *profiles;
 	aut_api_follower *followers;
+	aut_objects *objects;     /* made when first needed */
+	aut_api_request *storing; /* requests that wait for an object */
+	int storing_count;
 };
 
 /* ---- routes ---------------------------------------------------------------------------------- */
@@ -141,6 +146,9 @@ typedef struct aut_api_route
 	void (*answer)(aut_api_request *request);
 	/* Failure in a shape of its own; returns false to have the usual one.  NULL: the usual one. */
 	bool (*refuse)(aut_api_request *request, aut_status status, const aut_error *err);
+	/* Committed: go on with an object outside of the database.  True: the request is kept until it has
+	 * come through that, and `answer` is called then, if at all.  May be NULL. */
+	bool (*after)(aut_api_request *request);
 	aut_api_about about;
 } aut_api_route;
 
@@ -191,6 +199,13 @@ struct aut_api_request
 	aut_agent_profiles agent_profiles;
 	json_t *profile_ids;
 	aut_http_call *asking;
+
+	/* an object that is written or read (objects.c) */
+	aut_status (*next)(aut_api_request *request, aut_db *db, aut_error *err); /* replaces run */
+	aut_object_ref object;
+	aut_object_call *object_call;
+	char *object_trouble;
+	aut_api_request *storing_next, **storing_link;
 
 	/* made by run */
 	int code; /* 0: the route's */
@@ -333,6 +348,12 @@ void aut__api_logs_answer(aut_api_request *request);
 
 aut_status aut__api_upload_create_begin(aut_api_request *request, aut_error *err);
 aut_status aut__api_upload_create(aut_api_request *request, aut_db *db, aut_error *err);
+bool aut__api_upload_after(aut_api_request *request);
+bool aut__api_automation_tarball_after(aut_api_request *request);
+/* With the bytes as they are. */
+void aut__api_automation_tarball_send(aut_api_request *request, const void *data, size_t len);
+/* Cancel what waits for objects; for the end of the API. */
+void aut__api_objects_free(aut_api *api);
 aut_status aut__api_upload_list_begin(aut_api_request *request, aut_error *err);
 aut_status aut__api_upload_list(aut_api_request *request, aut_db *db, aut_error *err);
 aut_status aut__api_upload_get(aut_api_request *request, aut_db *db, aut_error *err);

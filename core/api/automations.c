@@ -213,10 +213,22 @@ disposition(const char *name, aut_buf *out)
 }
 
 void
+aut__api_automation_tarball_send(aut_api_request *request, const void *data, size_t len)
+{
+	aut_buf header;
+
+	aut_buf_init(&header, 4 * FILE_NAME_MAX);
+	disposition(request->name != NULL ? request->name : "automation", &header);
+	if (header.status == AUT_OK && header.len > 0)
+		(void) aut_exchange_add_header(request->exchange, "Content-Disposition", header.data);
+	aut_buf_done(&header);
+	aut__api_reply(request->api, request->exchange, 200, "application/x-tar", data, len);
+}
+
+void
 aut__api_automation_tarball_answer(aut_api_request *request)
 {
 	const aut_value *data;
-	aut_buf header;
 
 	if (request->url != NULL)
 	{
@@ -224,12 +236,6 @@ aut__api_automation_tarball_answer(aut_api_request *request)
 		aut__api_reply(request->api, request->exchange, 302, NULL, NULL, 0);
 		return;
 	}
-	aut_buf_init(&header, 4 * FILE_NAME_MAX);
-	disposition(request->name != NULL ? request->name : "automation", &header);
-	if (header.status == AUT_OK && header.len > 0)
-		(void) aut_exchange_add_header(request->exchange, "Content-Disposition", header.data);
-	aut_buf_done(&header);
 	data = aut_rows_at(&request->rows, 0, 0);
-	aut__api_reply(request->api, request->exchange, 200, "application/x-tar", data->data,
-				   data->len);
+	aut__api_automation_tarball_send(request, data->data, data->len);
 }

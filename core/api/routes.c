@@ -74,6 +74,7 @@ static const aut_api_route routes[] = {
 
 	/* uploads */
 	{"POST", "/v1/uploads", AUTH, "V", 201, aut__api_upload_create_begin, aut__api_upload_create,
+	 .after = aut__api_upload_after,
 	 .about = {"create_upload", "Keep a tarball", upload_query, .reply = "UploadResponse",
 			   .sends_tarball = true, .errors = "413 415"}},
 	{"GET", "/v1/uploads", PAGE, "V", 200, aut__api_upload_list_begin, aut__api_upload_list,
@@ -122,7 +123,7 @@ static const aut_api_route routes[] = {
 	 .about = {"delete_automation",
 			   "Delete an automation; what waits is skipped, what runs goes on", .errors = "404"}},
 	{"GET", "/v1/{automation_id}/tarball", AUTH, "V", 200, .run = aut__api_automation_tarball,
-	 .answer = aut__api_automation_tarball_answer,
+	 .after = aut__api_automation_tarball_after, .answer = aut__api_automation_tarball_answer,
 	 .about = {"download_automation_tarball", "The tarball, or a redirect to where it is",
 			   .media = "application/x-tar", .also = 302, .errors = "404"}},
 	{"POST", "/v1/{automation_id}/dispatch", AUTH, "A", 201, .run = aut__api_dispatch,

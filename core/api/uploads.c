@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * core/api/uploads.c - routes under /v1/uploads: tarballs kept in the database.
+ * core/api/uploads.c - routes under /v1/uploads: tarballs that people keep here.
  *
  * A body that announces more than the limit is refused (413); one that turns out longer while it
  * comes (chunked) is kept as a FAILED upload, as the contract has it.  The content is not looked at.
@@ -62,6 +62,8 @@ aut__api_upload_create_begin(aut_api_request *request, aut_error *err)
 						"application/gzip, application/x-compressed-tar, application/octet-stream");
 	if (announced_too_long(request->exchange))
 		return aut_fail(err, AUT_ELIMIT, "Upload is larger than %d bytes", AUT_UPLOAD_MAX);
+	if (request->api->storing_count >= AUT_API_STORING_MAX)
+		return aut_fail(err, AUT_EUNAVAILABLE, "Too many uploads are being stored; try again");
 	body = aut_exchange_body(request->exchange, &request->data_len);
 	request->flag = aut_exchange_body_too_long(request->exchange);
 	if (request->flag)

@@ -221,7 +221,10 @@ aut__tarball_check(const aut_call *call, const char *tarball_path, aut_error *er
 		return aut_fail(
 			err, AUT_EINVAL,
 			"tarball_path does not name an upload; expected oh-internal://uploads/<uuid>");
-	status = aut_store_upload_get(call->db, &id, &list, err);
+	/* until the end of this transaction the janitor does not take it for unused */
+	status = aut_store_upload_hold(call->db, &id, err);
+	if (status == AUT_OK)
+		status = aut_store_upload_get(call->db, &id, &list, err);
 	if (status != AUT_OK)
 		return status == AUT_ENOTFOUND ? aut_fail(err, AUT_ENOTFOUND, "Upload not found") : status;
 	upload = &list.items[0];
@@ -233,6 +236,23 @@ aut__tarball_check(const aut_call *call, const char *tarball_path, aut_error *er
 	else if (strcmp(upload->status, "COMPLETED") != 0)
 		status = aut_fail(err, AUT_EBADREQ, "The upload is not complete: its status is %s",
 						  upload->status);
+	aut_upload_list_done(&list);
+	return status;
+}
+
+/* The bytes of an upload, or where they are. */
+static aut_status
+upload_bytes(aut_call *call, const aut_uuid *id, aut_rows *out_data, aut_error *err)
+{
+	aut_upload_list list = {0};
+	aut_status status = aut_store_upload_get(call->db, id, &list, err);
+
+	if (status == AUT_OK && strcmp(list.items[0].store, "database") == 0)
+		status = aut_store_upload_data(call->db, id, out_data, err);
+	else if (status == AUT_OK && list.items[0].deleted_at != AUT_TIME_NONE)
+		status = AUT_ENOTFOUND;
+	else if (status == AUT_OK)
+		aut__object_ref(&list.items[0], &call->object);
 	aut_upload_list_done(&list);
 	return status;
 }
@@ -256,7 +276,7 @@ aut_service_automation_tarball(aut_call *call, const aut_uuid *id, aut_rows *out
 	if (aut__tarball_upload(path, &upload_id))
 	{
 		name = aut_strdup(list.items[0].name);
-		status = name != NULL ? aut_store_upload_data(call->db, &upload_id, out_data, err)
+		status = name != NULL ? upload_bytes(call, &upload_id, out_data, err)
 							  : aut_fail(err, AUT_ENOMEM, "out of memory for a file name");
 		if (status == AUT_ENOTFOUND)
 			status = aut_fail(err, AUT_ENOTFOUND, "The tarball of this automation is gone");

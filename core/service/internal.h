@@ -263,6 +263,8 @@ json_t *aut__cursor_json(char kind, int64_t created_at, const aut_uuid *id);
 aut_status aut__give(json_t *take_made, json_t **out, aut_error *err);
 
 json_t *aut__upload_json(const aut_upload *upload);
+/* Where the bytes of an upload are that are not in the database. */
+void aut__object_ref(const aut_upload *upload, aut_object_ref *out);
 /* The live automation `id` of the caller's org as list->items[0], else ENOTFOUND. */
 aut_status aut__automation_load(const aut_call *call, const aut_uuid *id, aut_automation_list *out,
 								aut_error *err);

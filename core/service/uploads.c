@@ -2,6 +2,10 @@
 /*
  * core/service/uploads.c - tarballs that people bring.
  *
+ * Their bytes are kept in the database, in the transaction of the record; or, where the setting file_store
+ * says so and the door can do that, outside of it: then the record is UPLOADING until the door has written
+ * the object and tells so.  What the service makes itself, and what comes by SQL, is always in the database.
+ *
  * An upload belongs to a user within an organization; nobody else sees it.  The bytes are kept as they
  * came, not looked into.  One that was longer than AUT_UPLOAD_MAX is kept as a FAILED record without
  * content: that is what the contract answers when the end of a stream only shows while it is read.
@@ -9,7 +13,11 @@
  */
 #include <string.h>
 
+#include "automation/object.h"
 #include "core/service/internal.h"
+
+/* A writer that has not told the end by then never will. */
+#define GIVEN_UP_AFTER_S 900
 
 /* The texts of an upload stand in the query. */
 static aut_status
@@ -64,17 +72,23 @@ aut_service_upload_create(aut_call *call, const char *name, const char *descript
 {
 	char message[80] = "";
 	bool failed = too_long || len > AUT_UPLOAD_MAX;
+	bool outside =
+		call->may_store && !failed && strcmp(call->settings->file_store, AUT_STORE_DATABASE) != 0;
 	aut_upload upload = {
 		.org_id = call->who->org_id,
 		.user_id = call->who->user_id,
 		.name = name,
 		.description = description,
-		.status = failed ? "FAILED" : "COMPLETED",
+		.status = failed    ? "FAILED"
+				  : outside ? "UPLOADING"
+							: "COMPLETED",
 		.error_message = failed ? message : NULL,
 		.size_bytes = failed ? -1 : (int64_t) len,
 		.created_at = call->now_us,
 		.updated_at = call->now_us,
 		.deleted_at = AUT_TIME_NONE,
+		.store = outside ? call->settings->file_store : NULL,
+		.object_due_at = call->now_us + GIVEN_UP_AFTER_S * AUT_US_PER_S,
 	};
 	aut_status status = aut__may_view(call, err);
 
@@ -86,12 +100,44 @@ aut_service_upload_create(aut_call *call, const char *name, const char *descript
 	/* an empty body is content too */
 	if (status == AUT_OK)
 		status = aut_store_upload_insert(call->db, &upload,
-										 failed    ? NULL
-										 : len > 0 ? data
-												   : "",
-										 failed ? 0 : len, err);
+										 failed || outside ? NULL
+										 : len > 0         ? data
+														   : "",
+										 failed || outside ? 0 : len, err);
+	if (status == AUT_OK && outside)
+		aut__object_ref(&upload, &call->object);
 	if (status == AUT_OK)
 		status = aut__give(aut__upload_json(&upload), out, err);
+	return status;
+}
+
+void
+aut__object_ref(const aut_upload *upload, aut_object_ref *out)
+{
+	char name[AUT_OBJECT_NAME_MAX];
+
+	out->upload_id = upload->id;
+	out->size = upload->size_bytes;
+	(void) snprintf(out->store, sizeof out->store, "%s", upload->store);
+	(void) snprintf(out->name, sizeof out->name, "%s",
+					aut_object_name(&upload->org_id, &upload->user_id, &upload->id, name));
+}
+
+aut_status
+aut_service_upload_settle(aut_call *call, const aut_object_ref *object, const char *message,
+						  json_t **out, aut_error *err)
+{
+	aut_upload_list list = {0};
+	aut_status status = aut_store_upload_settle(call->db, &object->upload_id, message, object->size,
+												call->now_us, err);
+
+	if (status == AUT_OK)
+		status = aut_store_upload_get(call->db, &object->upload_id, &list, err);
+	if (status == AUT_OK && list.items[0].object_due_at != AUT_TIME_NONE)
+		call->effects |= AUT_EFFECT_OBJECT;
+	if (status == AUT_OK)
+		status = aut__give(aut__upload_json(&list.items[0]), out, err);
+	aut_upload_list_done(&list);
 	return status;
 }
 
@@ -208,6 +254,8 @@ aut_service_upload_delete(aut_call *call, const aut_uuid *id, aut_error *err)
 		status = load(call, id, &list, err);
 	if (status == AUT_OK)
 		status = aut_store_upload_delete(call->db, id, call->now_us, err);
+	if (status == AUT_OK && strcmp(list.items[0].store, AUT_STORE_DATABASE) != 0)
+		call->effects |= AUT_EFFECT_OBJECT;
 	aut_upload_list_done(&list);
 	return status;
 }

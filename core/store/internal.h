@@ -16,6 +16,7 @@ extern const aut_stmt *const aut__run_statements[];
 extern const aut_stmt *const aut__claim_statements[];
 extern const aut_stmt *const aut__output_statements[];
 extern const aut_stmt *const aut__upload_statements[];
+extern const aut_stmt *const aut__object_statements[];
 extern const aut_stmt *const aut__worker_statements[];
 extern const aut_stmt *const aut__policy_statements[];
 extern const aut_stmt *const aut__retention_statements[];

@@ -71,13 +71,13 @@ static const aut_stmt run_remember = {
 		   " AND m.trigger_source = 'manual' AND m.created_at > $2)",
 };
 
-/* index: upload_deleted_idx.  Their bytes went when they were deleted. */
+/* index: upload_deleted_idx.  Their bytes went when they were deleted, or are due to go. */
 static const aut_stmt upload_forget = {
 	.name = "upload_forget",
 	.params = "Tl",
 	.columns = "",
 	.sql = "DELETE FROM automation.upload WHERE id IN (SELECT id FROM automation.upload"
-		   " WHERE deleted_at < $1 ORDER BY deleted_at LIMIT $2)",
+		   " WHERE deleted_at < $1 AND object_due_at IS NULL ORDER BY deleted_at LIMIT $2)",
 };
 
 /* index: gap_created_idx */

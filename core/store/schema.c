@@ -60,6 +60,7 @@
 	"    updated_at timestamptz NOT NULL,\n"                                                       \
 	"    PRIMARY KEY (id)\n"                                                                       \
 	");\n"                                                                                         \
+	"CREATE INDEX automation_tarball_idx ON automation.automation (lower(tarball_path));\n"        \
 	"CREATE INDEX automation_org_created_idx ON automation.automation (org_id, created_at DESC, "  \
 	"id DESC)\n"                                                                                   \
 	"    WHERE deleted_at IS NULL;\n"                                                              \
@@ -98,6 +99,7 @@
 	"    updated_at INTEGER NOT NULL,\n"                                                           \
 	"    PRIMARY KEY (id)\n"                                                                       \
 	") STRICT;\n"                                                                                  \
+	"CREATE INDEX automation.automation_tarball_idx ON automation (lower(tarball_path));\n"        \
 	"CREATE INDEX automation.automation_org_created_idx ON automation (org_id, created_at DESC, "  \
 	"id DESC)\n"                                                                                   \
 	"    WHERE deleted_at IS NULL;\n"                                                              \
@@ -384,8 +386,14 @@
 	"    created_at timestamptz NOT NULL,\n"                                                       \
 	"    updated_at timestamptz NOT NULL,\n"                                                       \
 	"    deleted_at timestamptz,\n"                                                                \
+	"    store text NOT NULL CHECK (store IN ('database', 'local', 's3', 'gcs')),\n"               \
+	"    object_due_at timestamptz,\n"                                                             \
 	"    PRIMARY KEY (id)\n"                                                                       \
 	");\n"                                                                                         \
+	"CREATE INDEX upload_live_idx ON automation.upload (created_at, id) WHERE deleted_at IS "      \
+	"NULL;\n"                                                                                      \
+	"CREATE INDEX upload_object_idx ON automation.upload (object_due_at)\n"                        \
+	"    WHERE object_due_at IS NOT NULL;\n"                                                       \
 	"CREATE INDEX upload_newest_idx ON automation.upload (org_id, user_id, created_at DESC);\n"    \
 	"CREATE INDEX upload_deleted_idx ON automation.upload (deleted_at)\n"                          \
 	"    WHERE deleted_at IS NOT NULL;\n"                                                          \
@@ -409,8 +417,14 @@
 	"    created_at INTEGER NOT NULL,\n"                                                           \
 	"    updated_at INTEGER NOT NULL,\n"                                                           \
 	"    deleted_at INTEGER,\n"                                                                    \
+	"    store TEXT NOT NULL CHECK (store IN ('database', 'local', 's3', 'gcs')),\n"               \
+	"    object_due_at INTEGER,\n"                                                                 \
 	"    PRIMARY KEY (id)\n"                                                                       \
 	") STRICT;\n"                                                                                  \
+	"CREATE INDEX automation.upload_live_idx ON upload (created_at, id) WHERE deleted_at IS "      \
+	"NULL;\n"                                                                                      \
+	"CREATE INDEX automation.upload_object_idx ON upload (object_due_at)\n"                        \
+	"    WHERE object_due_at IS NOT NULL;\n"                                                       \
 	"CREATE INDEX automation.upload_newest_idx ON upload (org_id, user_id, created_at DESC);\n"    \
 	"CREATE INDEX automation.upload_deleted_idx ON upload (deleted_at)\n"                          \
 	"    WHERE deleted_at IS NOT NULL;\n"                                                          \
@@ -471,9 +485,9 @@ aut_store_statement(size_t index)
 	static const aut_stmt *const *const all[] = {
 		aut__automation_statements, aut__schedule_statements, aut__run_statements,
 		aut__claim_statements,      aut__output_statements,   aut__upload_statements,
-		aut__worker_statements,     aut__policy_statements,   aut__retention_statements,
-		aut__sandbox_statements,    aut__tally_statements,    aut__webhook_statements,
-		aut__event_statements,      aut__trigger_statements,
+		aut__object_statements,     aut__worker_statements,   aut__policy_statements,
+		aut__retention_statements,  aut__sandbox_statements,  aut__tally_statements,
+		aut__webhook_statements,    aut__event_statements,    aut__trigger_statements,
 	};
 
 	for (size_t i = 0; i < sizeof(all) / sizeof(all[0]); i++)

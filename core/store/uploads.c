@@ -1,19 +1,22 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * core/store/uploads.c - tarballs kept in the database: what they are, and apart from it their bytes.
+ * core/store/uploads.c - tarballs that were uploaded: what they are, and apart from it their bytes.
  *
  * Deleting is soft for the record and real for the bytes.  Content and record are written in one
- * transaction, so an upload without content never looks complete.
+ * transaction, so an upload without content never looks complete.  Those whose bytes are outside of the
+ * database: objects.c.
  */
+#include <string.h>
+
 #include "core/store/internal.h"
 
 static const aut_stmt upload_insert = {
 	.name = "upload_insert",
-	.params = "uuuttttlTTT",
+	.params = "uuuttttlTTTtT",
 	.columns = "",
 	.sql = "INSERT INTO automation.upload (id, org_id, user_id, name, description, status,"
-		   " error_message, size_bytes, created_at, updated_at, deleted_at)"
-		   " VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)",
+		   " error_message, size_bytes, created_at, updated_at, deleted_at, store, object_due_at)"
+		   " VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)",
 };
 
 static const aut_stmt upload_data_insert = {
@@ -25,8 +28,8 @@ static const aut_stmt upload_data_insert = {
 
 #define COLUMNS                                                                                    \
 	"id, org_id, user_id, name, description, status, error_message, size_bytes, created_at, "      \
-	"updated_at, deleted_at"
-#define TYPES "uuuttttlTTT"
+	"updated_at, deleted_at, store, object_due_at"
+#define TYPES "uuuttttlTTTtT"
 
 static const aut_stmt upload_get = {
 	.name = "upload_get",
@@ -73,7 +76,8 @@ static const aut_stmt upload_delete = {
 	.name = "upload_delete",
 	.params = "uT",
 	.columns = "",
-	.sql = "UPDATE automation.upload SET deleted_at = $2, updated_at = $2"
+	.sql = "UPDATE automation.upload SET deleted_at = $2, updated_at = $2,"
+		   " object_due_at = CASE WHEN store = 'database' THEN NULL ELSE $2 END"
 		   " WHERE id = $1 AND deleted_at IS NULL",
 };
 
@@ -132,6 +136,8 @@ read_list(aut_db *db, const aut_stmt *stmt, const aut_value *params, aut_upload_
 			.created_at = aut_rows_time(rows, i, 8),
 			.updated_at = aut_rows_time(rows, i, 9),
 			.deleted_at = aut_rows_time(rows, i, 10),
+			.store = aut_rows_text(rows, i, 11),
+			.object_due_at = aut_rows_time(rows, i, 12),
 		};
 	}
 	*out = list;
@@ -142,6 +148,7 @@ aut_status
 aut_store_upload_insert(aut_db *db, const aut_upload *upload, const void *data, size_t len,
 						aut_error *err)
 {
+	bool outside = upload->store != NULL && strcmp(upload->store, "database") != 0;
 	aut_value params[] = {
 		aut_v_uuid(&upload->id),
 		aut_v_uuid(&upload->org_id),
@@ -154,6 +161,8 @@ aut_store_upload_insert(aut_db *db, const aut_upload *upload, const void *data, 
 		aut_v_time(upload->created_at),
 		aut_v_time(upload->updated_at),
 		aut_v_time(upload->deleted_at),
+		aut_v_text(outside ? upload->store : "database"),
+		aut_v_time(outside ? upload->object_due_at : AUT_TIME_NONE),
 	};
 	aut_status status = aut_db_run(db, &upload_insert, params, NULL, NULL, err);
 

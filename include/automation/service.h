@@ -53,8 +53,18 @@ enum
 {
 	AUT_EFFECT_SCHEDULE = 1, /* a next fire may have become earlier */
 	AUT_EFFECT_RUN = 2,      /* a run is waiting */
-	AUT_EFFECT_CLEANUP = 4   /* a run ended outside the engine, or was cancelled */
+	AUT_EFFECT_CLEANUP = 4,  /* a run ended outside the engine, or was cancelled */
+	AUT_EFFECT_OBJECT = 8    /* an object outside of the database is to be deleted */
 };
+
+/* The bytes of an upload, outside of the database (object.h). */
+typedef struct aut_object_ref
+{
+	aut_uuid upload_id;
+	char store[12]; /* "": there is none */
+	char name[160];
+	int64_t size;
+} aut_object_ref;
 
 typedef struct aut_call
 {
@@ -67,8 +77,10 @@ typedef struct aut_call
 	const char *note;       /* why an automation is switched off by this call, or NULL */
 	const aut_sealer *sealer; /* who has the key of what is kept sealed; NULL: nobody */
 	const aut_agent_profiles *agent_profiles; /* NULL: nobody knows them, any id passes */
+	bool may_store; /* the door can write objects after the commit, and then tells how that went */
 	/* made */
 	unsigned effects;
+	aut_object_ref object; /* to be written (a new upload) or read (a tarball), after the commit */
 	/* Validation problems in the contract's form, a list of {"type","loc","msg","input"}; NULL when none.
 	 * Set together with AUT_EINVAL; the error's message is a summary for doors without JSON. */
 	json_t *problems;
@@ -119,8 +131,8 @@ aut_status aut_service_automation_delete(aut_call *call, const aut_uuid *id, aut
 /* An id, or a name that exactly one live automation bears (else EINVAL listing the ids). */
 aut_status aut_service_automation_find(aut_call *call, const char *name_or_id, aut_uuid *out,
 									   aut_error *err);
-/* Exactly one of the outputs is set: data (rows with one cell, type 'x') and a file name, or a URL to be
- * redirected to.  EINVAL for other schemes. */
+/* Either data (rows with one cell, type 'x') and a file name are set, or call->object and a file name, or a
+ * URL to be redirected to.  EINVAL for other schemes. */
 aut_status aut_service_automation_tarball(aut_call *call, const aut_uuid *id, aut_rows *out_data,
 										  char **out_name, char **out_url, aut_error *err);
 
@@ -128,10 +140,14 @@ aut_status aut_service_automation_tarball(aut_call *call, const aut_uuid *id, au
 
 #define AUT_UPLOAD_MAX 1048576
 
-/* too_long: the body was longer than AUT_UPLOAD_MAX; kept as FAILED with an error_message. */
+/* too_long: the body was longer than AUT_UPLOAD_MAX; kept as FAILED with an error_message.  Where the bytes
+ * are kept outside of the database, the record says UPLOADING and call->object what to write. */
 aut_status aut_service_upload_create(aut_call *call, const char *name, const char *description,
 									 const void *data, size_t len, bool too_long, json_t **out,
 									 aut_error *err);
+/* How the writing of call->object went; message NULL: it is there whole. */
+aut_status aut_service_upload_settle(aut_call *call, const aut_object_ref *object,
+									 const char *message, json_t **out, aut_error *err);
 aut_status aut_service_upload_list(aut_call *call, const char *status, int64_t limit, int64_t offset,
 								   json_t **out, aut_error *err);
 aut_status aut_service_upload_list_from(aut_call *call, const char *status, int64_t limit,

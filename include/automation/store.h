@@ -178,7 +178,7 @@ typedef struct aut_run_task
 	int64_t timeout_s;                      /* 0: not set */
 	bool has_keep_alive, keep_alive;
 	bool waits_at_limit; /* for a free sandbox, where another run would be skipped */
-	const char *input; /* JSON text or NULL */
+	const char *input;   /* JSON text or NULL */
 	aut_rows rows;
 } aut_run_task;
 aut_status aut_store_run_task(aut_db *db, const aut_uuid *run_id, aut_run_task *out,
@@ -417,6 +417,9 @@ typedef struct aut_upload
 	const char *error_message;
 	int64_t size_bytes; /* -1: null */
 	int64_t created_at, updated_at, deleted_at;
+	const char *store; /* where the bytes are: "database" (or NULL), "local", "s3", "gcs" */
+	int64_t
+		object_due_at; /* when to see to the object outside of the database; AUT_TIME_NONE: never */
 } aut_upload;
 typedef struct aut_upload_list
 {
@@ -441,7 +444,32 @@ aut_status aut_store_upload_list_after(aut_db *db, const aut_uuid *org_id, const
 									   const char *status /* NULL: all */,
 									   const aut_row_place *after, int64_t limit,
 									   aut_upload_list *out, aut_error *err);
+/* What is outside of the database becomes due at once. */
 aut_status aut_store_upload_delete(aut_db *db, const aut_uuid *id, int64_t now, aut_error *err);
+/* Keep others from deleting it until the end of the transaction (where they could meanwhile). */
+aut_status aut_store_upload_hold(aut_db *db, const aut_uuid *id, aut_error *err);
+
+/* ---- uploads whose bytes are outside of the database ------------------------------------------- */
+
+/*
+ * Such a record is UPLOADING while its object is written, without a transaction.  message NULL: it is
+ * there whole, COMPLETED.  Else FAILED, and what may be there is due to be deleted, as it is when the
+ * record was deleted or given up meanwhile.
+ */
+aut_status aut_store_upload_settle(aut_db *db, const aut_uuid *id, const char *message,
+								   int64_t size_bytes, int64_t now, aut_error *err);
+/* Those whose object is due, at most limit; each is due again at `again` unless it is told done.  One
+ * that is UPLOADING still was given up by its writer, and is FAILED from now on. */
+aut_status aut_store_objects_due(aut_db *db, int64_t now, int64_t again, int64_t limit,
+								 aut_upload_list *out, aut_error *err);
+aut_status aut_store_object_done(aut_db *db, const aut_uuid *id, int64_t again, aut_error *err);
+/* AUT_TIME_NONE: none. */
+aut_status aut_store_objects_next(aut_db *db, int64_t *out, aut_error *err);
+/* Delete those that were made before that time and that no automation uses: no live one, and no deleted
+ * one of which a run has not ended.  Looks at the next `page` behind *after, which moves. */
+aut_status aut_store_delete_unused_uploads(aut_db *db, int64_t before, int64_t now,
+										   aut_row_place *after, int64_t page, int64_t *out_count,
+										   bool *out_more, aut_error *err);
 
 /* ---- retention ----------------------------------------------------------------------------- */
 

@@ -199,6 +199,7 @@ aut_store_suite(aut_db *db, unsigned flags, aut_suite_report report, void *paylo
 	failed += run_list(&s, suite_sandbox_tests, report, payload);
 	failed += run_list(&s, suite_webhook_tests, report, payload);
 	failed += run_list(&s, suite_event_tests, report, payload);
+	failed += run_list(&s, suite_object_tests, report, payload);
 	failed += run_list(&s, suite_driver_tests, report, payload);
 	empty_tables(&s);
 	return failed;

@@ -38,13 +38,14 @@ typedef struct suite_test
 	bool needs_transactions;
 } suite_test;
 
-extern const suite_test suite_rows_tests[];   /* tables and their statements */
-extern const suite_test suite_runs_tests[];   /* the same of runs */
-extern const suite_test suite_policy_tests[]; /* dedupe keys, switching off, retention */
+extern const suite_test suite_rows_tests[];    /* tables and their statements */
+extern const suite_test suite_runs_tests[];    /* the same of runs */
+extern const suite_test suite_policy_tests[];  /* dedupe keys, switching off, retention */
 extern const suite_test suite_sandbox_tests[]; /* the ledger of cloud sandboxes */
 extern const suite_test suite_webhook_tests[]; /* custom webhooks */
-extern const suite_test suite_event_tests[]; /* events, and the index over triggers */
-extern const suite_test suite_driver_tests[]; /* values, errors, transactions, turns */
+extern const suite_test suite_event_tests[];   /* events, and the index over triggers */
+extern const suite_test suite_object_tests[];  /* uploads outside of the database */
+extern const suite_test suite_driver_tests[];  /* values, errors, transactions, turns */
 
 /* The first failure of a test is its detail. */
 void suite_fail(suite *s, const char *file, int line, const char *fmt, ...)

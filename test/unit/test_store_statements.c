@@ -272,6 +272,11 @@ test_store__hot_statements_use_their_index(void **state)
 		{"automation_by_name", "automation_org_name_idx"},
 		{"upload_list", "upload_newest_idx"},
 		{"upload_list_after", "upload_newest_idx (org_id=? AND user_id=? AND created_at<?)"},
+		{"object_due", "upload_object_idx"},
+		{"object_next", "upload_object_idx"},
+		{"upload_old", "upload_live_idx"},
+		{"upload_used", "automation_tarball_idx (<expr>=?)"},
+		{"upload_used", "run_status_idx (automation_id=? AND status=?)"},
 		{"output_read", "autoindex_run_output_1"},
 		{"output_trim", "autoindex_run_output_1"},
 		{"sandbox_of_run", "sandbox_run_idx"},
@@ -283,15 +288,15 @@ test_store__hot_statements_use_their_index(void **state)
 		{"event_forget", "autoindex_event_1 (id<?)"},
 		{"trigger_delete", "event_trigger_automation_idx (automation_id=?)"},
 		{"trigger_touch", "event_trigger_automation_idx (automation_id=?)"},
-		{"trigger_find", "PRIMARY KEY (org_id=? AND source=? AND scope=? AND path=? AND literal=? AND "
-						 "automation_id>?)"},
+		{"trigger_find",
+		 "PRIMARY KEY (org_id=? AND source=? AND scope=? AND path=? AND literal=? AND "
+		 "automation_id>?)"},
 		{"trigger_next_path", "PRIMARY KEY (org_id=? AND source=? AND scope=? AND path>?)"},
 		{"trigger_beyond", "PRIMARY KEY (org_id=? AND source=? AND scope=? AND path>?)"},
 		{"trigger_definition", "autoindex_automation_1 (id=?)"},
 		{"webhook_by_source", "custom_webhook_source_idx (org_id=? AND source=?)"},
 		{"webhook_list", "custom_webhook_newest_idx"},
-		{"webhook_list_after",
-		 "custom_webhook_newest_idx (org_id=? AND (created_at,id)<(?,?))"},
+		{"webhook_list_after", "custom_webhook_newest_idx (org_id=? AND (created_at,id)<(?,?))"},
 	};
 	static const char *const may_sort[] = {"upload_list", "upload_list_after", "run_cleanup_take",
 											   "sandbox_of_run", "sandbox_due"};
