@@ -619,6 +619,10 @@ aut_http_send(aut_http_client *client, const aut_http_request *request, aut_http
 	aut_status status;
 
 	status = aut__url_host_key(client, request->url, key, &loopback, err);
+	if (status == AUT_OK && request->policy != NULL)
+	{
+		status = aut_url_policy_check(request->policy, request->url, err);
+	}
 	if (status != AUT_OK)
 	{
 		goto out;
@@ -751,6 +755,10 @@ aut_http_client_new(aut_loop *loop, const aut_http_client_options *options, aut_
 		use->connect_timeout_ms > 0 ? use->connect_timeout_ms : defaults.connect_timeout_ms;
 	client->user_agent =
 		aut_strdup(use->user_agent != NULL ? use->user_agent : defaults.user_agent);
+	for (size_t i = 0; use->resolve != NULL && use->resolve[i] != NULL; i++)
+	{
+		client->resolve = curl_slist_append(client->resolve, use->resolve[i]);
+	}
 	client->holds = 1; /* of the owner, until aut_http_client_free */
 	(void) uv_timer_init(aut_loop_uv(loop), &client->timer);
 	client->timer.data = client;
@@ -847,6 +855,7 @@ aut_http_client_free(aut_http_client *client)
 	/* closes the cached connections through aut__client_close_socket */
 	(void) curl_multi_cleanup(client->multi);
 	curl_url_cleanup(client->url);
+	curl_slist_free_all(client->resolve);
 	aut__curl_leave(&saved);
 	for (size_t fd = 0; fd < client->socket_cap; fd++)
 	{

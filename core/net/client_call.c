@@ -169,17 +169,92 @@ on_header(char *line, size_t size, size_t count, void *payload)
 	return len;
 }
 
+/* The host that is being called, which after a redirect is not the one of the request; curl_free. */
+static char *
+current_host(const aut_http_call *call)
+{
+	const char *url = NULL;
+	char *host = NULL;
+	CURLU *parts = curl_url();
+
+	if (parts != NULL && curl_easy_getinfo(call->easy, CURLINFO_EFFECTIVE_URL, &url) == CURLE_OK &&
+		url != NULL && curl_url_set(parts, CURLUPART_URL, url, 0) == CURLUE_OK)
+	{
+		(void) curl_url_get(parts, CURLUPART_HOST, &host, 0);
+	}
+	curl_url_cleanup(parts);
+	return host;
+}
+
+/* Before each request on a connection: kept-alive ones were opened for somebody else, maybe. */
+static bool
+may_send(aut_http_call *call, const char *address, int port)
+{
+	const char *url = NULL;
+	char *host = current_host(call);
+	aut_status status = AUT_EDENIED;
+
+	if (host != NULL && curl_easy_getinfo(call->easy, CURLINFO_EFFECTIVE_URL, &url) == CURLE_OK)
+	{
+		status = aut_url_policy_check(call->policy, url, &call->denied);
+	}
+	if (status == AUT_OK)
+	{
+		status = aut_url_policy_numeric(call->policy, host, address, port, &call->denied);
+	}
+	if (status != AUT_OK && call->denied.code == AUT_OK)
+	{
+		(void) aut_fail(&call->denied, AUT_EDENIED, "the URL leads to a host without a name");
+	}
+	curl_free(host);
+	if (status == AUT_OK)
+	{
+		call->denied = (aut_error) AUT_ERROR_INIT; /* that was another of its addresses */
+	}
+	return status == AUT_OK;
+}
+
+/* CURLOPT_OPENSOCKETFUNCTION: for each address that is tried. */
+static curl_socket_t
+on_open_socket(void *payload, curlsocktype purpose, struct curl_sockaddr *address)
+{
+	aut_http_call *call = payload;
+	aut_status status = AUT_OK;
+
+	if (call->policy != NULL)
+	{
+		char *host = current_host(call);
+		aut_error why = AUT_ERROR_INIT;
+
+		status =
+			aut_url_policy_address(call->policy, host != NULL ? host : "", &address->addr, &why);
+		if (status != AUT_OK && call->denied.code == AUT_OK)
+		{
+			call->denied = why;
+		}
+		call->resolved = true;
+		curl_free(host);
+	}
+	if (status != AUT_OK || call->resolve_only)
+	{
+		return CURL_SOCKET_BAD;
+	}
+	return aut__client_open_socket(call->client, purpose, address);
+}
+
 /* CURLOPT_PREREQFUNCTION: right before the request is written, each time it is. */
 static int
 on_before_send(void *payload, char *primary_ip, char *local_ip, int primary_port, int local_port)
 {
 	aut_http_call *call = payload;
 
-	(void) primary_ip;
 	(void) local_ip;
-	(void) primary_port;
 	(void) local_port;
 	call->sends++;
+	if (call->policy != NULL && !may_send(call, primary_ip, primary_port))
+	{
+		return CURL_PREREQFUNC_ABORT;
+	}
 	return call->sends > 1 && !call->repeatable ? CURL_PREREQFUNC_ABORT : CURL_PREREQFUNC_OK;
 }
 
@@ -256,6 +331,10 @@ aut__call_clear(aut_http_call *call)
 	call->body_len = 0;
 	call->body_read = 0;
 	call->sends = 0;
+	call->policy = NULL;
+	call->resolve_only = false;
+	call->resolved = false;
+	call->denied = (aut_error) AUT_ERROR_INIT;
 	if (call->reply.cap > REPLY_KEEP_MAX)
 	{
 		aut_buf_done(&call->reply);
@@ -427,10 +506,35 @@ set_fence(aut_http_call *call)
 	SET(CURLOPT_HEADERDATA, call);
 	SET(CURLOPT_PREREQFUNCTION, on_before_send);
 	SET(CURLOPT_PREREQDATA, call);
-	SET(CURLOPT_OPENSOCKETFUNCTION, aut__client_open_socket);
-	SET(CURLOPT_OPENSOCKETDATA, call->client);
+	SET(CURLOPT_OPENSOCKETFUNCTION, on_open_socket);
+	SET(CURLOPT_OPENSOCKETDATA, call);
 	SET(CURLOPT_CLOSESOCKETFUNCTION, aut__client_close_socket);
 	SET(CURLOPT_CLOSESOCKETDATA, call->client);
+	if (call->client->resolve != NULL)
+	{
+		SET(CURLOPT_RESOLVE, call->client->resolve);
+	}
+	return rc;
+}
+
+/* A URL that a user gave. */
+static CURLcode
+set_policy(aut_http_call *call, const aut_http_request *request)
+{
+	CURL *easy = call->easy;
+	CURLcode rc = CURLE_OK;
+
+	SET(CURLOPT_PROXY, ""); /* a proxy would connect where we cannot see it */
+	if (request->redirects_max > 0)
+	{
+		SET(CURLOPT_FOLLOWLOCATION, 1L);
+		SET(CURLOPT_MAXREDIRS, (long) request->redirects_max);
+		SET(CURLOPT_REDIR_PROTOCOLS_STR, "http,https");
+	}
+	if (request->resolve_only)
+	{
+		SET(CURLOPT_FRESH_CONNECT, 1L); /* a kept-alive connection would be used at once */
+	}
 	return rc;
 }
 
@@ -487,6 +591,16 @@ aut__call_prepare(aut_http_call *call, const aut_http_request *request, bool loo
 	{
 		return aut_fail(err, AUT_EINVAL, "malformed request method");
 	}
+	if (request->policy == NULL && (request->redirects_max > 0 || request->resolve_only))
+	{
+		return aut_fail(err, AUT_EINVAL, "redirects are only followed under a policy");
+	}
+	if (request->redirects_max > 0 && request->headers != NULL)
+	{
+		return aut_fail(err, AUT_EINVAL, "redirects are not followed with headers of ours");
+	}
+	call->policy = request->policy;
+	call->resolve_only = request->resolve_only;
 	call->cb = request->cb;
 	call->payload = request->payload;
 	call->deadline_ms = (int64_t) (uv_hrtime() / 1000000) + timeout_ms;
@@ -531,6 +645,10 @@ aut__call_prepare(aut_http_call *call, const aut_http_request *request, bool loo
 	if (loopback)
 	{
 		SET(CURLOPT_PROXY, ""); /* the environment's proxies are for others */
+	}
+	if (rc == CURLE_OK && call->policy != NULL)
+	{
+		rc = set_policy(call, request);
 	}
 	if (rc == CURLE_OK)
 	{
@@ -582,6 +700,18 @@ status_of(const aut_http_call *call, CURLcode result)
 	{
 		status = AUT_OK;
 	}
+	else if (call->denied.code != AUT_OK)
+	{
+		status = call->denied.code;
+	}
+	else if (call->resolve_only && call->resolved && result == CURLE_COULDNT_CONNECT)
+	{
+		status = AUT_OK; /* there are addresses, and all were allowed */
+	}
+	else if (call->policy != NULL && result == CURLE_COULDNT_RESOLVE_HOST)
+	{
+		status = AUT_ENOTFOUND;
+	}
 	else if (call->reply_too_long || result == CURLE_FILESIZE_EXCEEDED)
 	{
 		status = AUT_ELIMIT;
@@ -611,6 +741,10 @@ tell_error(aut_http_call *call, CURLcode result, aut_http_reply *reply)
 	{
 		(void) aut_fail(&reply->error, AUT_ELIMIT, "the reply is larger than %zu bytes",
 						call->reply.max);
+	}
+	else if (reply->status == call->denied.code)
+	{
+		reply->error = call->denied;
 	}
 	else if (result == CURLE_ABORTED_BY_CALLBACK)
 	{

@@ -47,6 +47,7 @@ struct aut_http_client
 	int max_per_host;
 	int max_total;
 	int64_t connect_timeout_ms;
+	struct curl_slist *resolve;
 
 	uv_timer_t timer; /* what curl's timer callback asks for */
 	bool timer_open;
@@ -101,6 +102,10 @@ struct aut_http_call
 	curl_mime *mime;
 	bool repeatable; /* may be sent again by curl when a reused connection turns out dead */
 	int sends;
+	const aut_url_policy *policy; /* NULL: a URL of ours */
+	bool resolve_only;
+	bool resolved;    /* an address was seen */
+	aut_error denied; /* what the policy refused */
 
 	aut_buf reply;
 	bool reply_too_long;

@@ -63,6 +63,31 @@ aut_status aut_signal_new(aut_loop *loop, int signum, void (*cb)(void *payload, 
 						  void *payload, aut_signal **out, aut_error *err);
 void aut_signal_free(aut_signal *signal);
 
+/* ---- URLs that users give (url_policy.c) ------------------------------------------------------ */
+
+struct sockaddr;
+typedef struct aut_url_policy aut_url_policy;
+
+typedef struct aut_url_policy_options
+{
+	bool allow_private;     /* loopback and private networks */
+	const char *allowed;    /* list of names (*.x: below x), addresses, networks; may be NULL */
+	const char *const *own; /* URLs of the operator: their host and port; may be NULL */
+} aut_url_policy_options;
+
+/* EINVAL names what is wrong in the list. */
+aut_status aut_url_policy_new(const aut_url_policy_options *options, aut_url_policy **out,
+							  aut_error *err);
+void aut_url_policy_free(aut_url_policy *policy);
+/* May this URL be called, by its text?  EDENIED says why not.  Names are not looked up. */
+aut_status aut_url_policy_check(const aut_url_policy *policy, const char *url, aut_error *err);
+/* May this address be connected to, which host resolved to?  EDENIED. */
+aut_status aut_url_policy_address(const aut_url_policy *policy, const char *host,
+								  const struct sockaddr *address, aut_error *err);
+/* The same for a numeric address and a port. */
+aut_status aut_url_policy_numeric(const aut_url_policy *policy, const char *host,
+								  const char *address, int port, aut_error *err);
+
 /* ---- outbound HTTP --------------------------------------------------------------------------- */
 
 typedef struct aut_http_client aut_http_client;
@@ -73,10 +98,13 @@ typedef struct aut_http_client_options
 	int max_total;
 	const char *user_agent;
 	int64_t connect_timeout_ms;
+	/* "host:port:address[,address]" lines that are believed instead of asking DNS; NULL-terminated.  For
+	 * tests. */
+	const char *const *resolve;
 } aut_http_client_options;
 #define AUT_HTTP_CLIENT_OPTIONS_INIT                                                               \
 	{                                                                                              \
-		64, 512, "automation/" AUT_VERSION, 10000                                                  \
+		64, 512, "automation/" AUT_VERSION, 10000, NULL                                            \
 	}
 
 /* libcurl multi socket interface on the loop.  Signals are blocked around every curl call that may
@@ -121,13 +149,23 @@ typedef struct aut_http_request
 	const char *aws_sigv4, *aws_key_id, *aws_secret;
 	int64_t timeout_ms; /* of the whole request; 0: 60 s */
 	size_t reply_max;   /* bytes of the reply's body; 0: 1 MiB */
+	/* For URLs that users gave: judged by its text before, and by the address at each connection.  The
+	 * reply is EDENIED when refused, ENOTFOUND when the host has no address.  Must outlive the call; no
+	 * proxy is used. */
+	const aut_url_policy *policy;
+	/* Follow so many redirects, each judged like the first; only with a policy and without headers (they
+	 * would be sent to whoever the reply names). */
+	int redirects_max;
+	/* Connect nowhere: only find out whether every address of the host is allowed (reply OK, code 0). */
+	bool resolve_only;
 	aut_http_cb cb;
 	void *payload;
 } aut_http_request;
 
 typedef struct aut_http_call aut_http_call;
-/* Always reports through cb exactly once unless cancelled; only AUT_ENOMEM and AUT_EINVAL (not a
- * URL we may call) are returned directly, then cb does not run.  *out_call may be NULL. */
+/* Always reports through cb exactly once unless cancelled; only AUT_ENOMEM, AUT_EINVAL (not a URL we may
+ * call) and AUT_EDENIED (its policy refuses its text) are returned directly, then cb does not run.
+ * *out_call may be NULL. */
 aut_status aut_http_send(aut_http_client *client, const aut_http_request *request,
 						 aut_http_call **out_call, aut_error *err);
 void aut_http_cancel(aut_http_call *call); /* cb will not run; not after cb has run */
