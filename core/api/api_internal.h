@@ -91,7 +91,8 @@ enum
 	AUT_MEMBER_REQUIRED = 1,
 	AUT_MEMBER_ADDITION = 2, /* ours, not of the contract */
 	AUT_MEMBER_DEPRECATED = 4,
-	AUT_MEMBER_FROM = 8 /* a number that is at least min (also when min is 0) */
+	AUT_MEMBER_FROM = 8, /* a number that is at least min (also when min is 0) */
+	AUT_MEMBER_SOME = 16 /* a number above 0, a list that is not empty */
 };
 
 /* A member of a body, or a parameter of a query.  type is a word of the small language of openapi.c. */

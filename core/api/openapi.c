@@ -201,6 +201,10 @@ set_limits(const aut_api_member *member, json_t *schema)
 	json_t *at = limits_of(schema);
 	bool good = schema != NULL;
 
+	if ((member->flags & AUT_MEMBER_SOME) != 0 && number)
+		good = good && aut_json_set(at, "exclusiveMinimum", json_real(0));
+	else if ((member->flags & AUT_MEMBER_SOME) != 0)
+		good = good && aut_json_set(at, "minItems", json_integer(1));
 	if (member->min > 0 || (member->flags & AUT_MEMBER_FROM) != 0)
 		good =
 			good && aut_json_set(at, number ? "minimum" : "minLength", json_integer(member->min));

@@ -17,6 +17,7 @@
 #define OURS AUT_MEMBER_ADDITION
 #define OLD  AUT_MEMBER_DEPRECATED
 #define FROM AUT_MEMBER_FROM
+#define SOME AUT_MEMBER_SOME
 
 #define MODEL_PATTERN "^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$"
 #define TRIGGERS      "tagged @CronTrigger;@EventTrigger"
@@ -91,9 +92,9 @@ static const aut_api_member sdk_plugin_source[] = {
 
 static const aut_api_member experiment_variant[] = {
 	{"name", "string", NEED, .min = 1, .max = 100},
-	{"weight", "integer", NEED},
+	{"weight", "integer", NEED | SOME},
 	{"model", "string?", .min = 1, .max = 64, .pattern = MODEL_PATTERN},
-	{"plugins", "[@PluginSource]", NEED},
+	{"plugins", "[@PluginSource]", NEED | SOME},
 	{NULL},
 };
 
