@@ -269,6 +269,7 @@ typedef struct cleanup_unit
 	aut_run_status found_statuses[AUT_CLEANUP_BATCH];
 	size_t found;
 	int64_t next_cleanup_at;
+	bool at_start; /* what the last holder of our name had under way is under way no more */
 } cleanup_unit;
 
 static aut_status
@@ -282,8 +283,9 @@ cleanup_run(aut_unit *unit, aut_db *db, aut_error *err)
 	aut_status status = tasks_reserve(&cleanup->tasks, AUT_CLEANUP_BATCH, err);
 	if (status == AUT_OK)
 		status = aut_store_run_cleanup_take(
-			db, engine->options.worker, now, now + AUT_CLEANUP_AGAIN_US, AUT_CLEANUP_BATCH,
-			cleanup->found_ids, cleanup->found_statuses, &cleanup->found, err);
+			db, engine->options.worker, cleanup->at_start ? now + AUT_CLEANUP_AGAIN_US : now,
+			now + AUT_CLEANUP_AGAIN_US, AUT_CLEANUP_BATCH, cleanup->found_ids,
+			cleanup->found_statuses, &cleanup->found, err);
 	/* of those that this process still has at hand everything is known */
 	size_t unknown = 0;
 	for (size_t i = 0; status == AUT_OK && i < cleanup->found; i++)
@@ -335,6 +337,7 @@ cleanup_done(aut_unit *unit, aut_status status, const aut_error *err)
 		aut__engine_db_trouble(engine, "cleaning up runs", err);
 		return;
 	}
+	cleanup->at_start = false;
 	engine->next_cleanup_at = cleanup->next_cleanup_at;
 	if (cleanup->found == AUT_CLEANUP_BATCH)
 		engine->want_cleanup = true;
@@ -396,6 +399,7 @@ aut__dispatcher_init(aut_engine *engine, aut_error *err)
 	engine->held->unit = (aut_unit){.run = held_run, .done = held_done};
 	engine->cleanup->engine = engine;
 	engine->cleanup->unit = (aut_unit){.run = cleanup_run, .done = cleanup_done};
+	engine->cleanup->at_start = engine->options.take_over;
 	engine->lease->engine = engine;
 	engine->lease->unit = (aut_unit){.run = lease_run, .done = lease_done};
 	engine->next_ready_at = AUT_TIME_NONE;

@@ -484,3 +484,14 @@ def test_install__units_are_understood(installed, tmp_path, unit):
     if "Failed to initialize manager" in done.stderr or "Failed to lookup" in done.stderr:
         pytest.skip("no manager here: " + done.stderr.strip())
     assert done.returncode == 0 and str(path) not in done.stderr, done.stderr
+
+
+@pytest.mark.skipif(not shutil.which("systemd-analyze"), reason="no systemd-analyze")
+def test_install__system_unit_is_hardened(installed):
+    unit = installed / "usr/lib/systemd/system/automation.service"
+    args = ["systemd-analyze", "security", "--offline=true", "--no-pager", str(unit)]
+    if subprocess.run(args, capture_output=True, text=True, timeout=60).returncode != 0:
+        pytest.skip("this systemd cannot judge a file")
+    # 10 is open to everything; what is left is what runs need: the network, /tmp, their own programs
+    done = subprocess.run([*args, "--threshold=25"], capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0, done.stdout[-200:]

@@ -4,9 +4,10 @@
 
 Every run notes its id in a ledger when it begins and when it is through.  At the end, against the ledger: no run
 that was promised is lost, none was executed twice, none is COMPLETED without having run, each ended with its true
-result.  What a run reported, and was thanked for, counts whatever happened after.
+result.  What a run reported, and was thanked for, counts whatever happened after.  Nothing of a run stays in /tmp.
 
-    SOAK_KILLS    how often the daemon is killed (200); every fifth time the agent is killed as well
+    SOAK_KILLS    how often the daemon is killed (200); every fifth time the agent is killed as well, and a
+                  quarter as often (at least three times) only the agent, with the daemon living on
     SOAK_SEED     to repeat the choices of a run (not its timing); printed
 
 The last line is "N passed, N failed": one for each run, one for each rule over all.  Waiting for a random time is
@@ -30,11 +31,12 @@ import requests
 
 sys.dont_write_bytecode = True
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "api"))
-from conftest import BINARY, TERMINAL, Daemon, alive, tarball  # noqa: E402
+from conftest import BINARY, TERMINAL, Daemon, alive, tarball, until  # noqa: E402
 
 KILLS = int(os.environ.get("SOAK_KILLS", "200"))
 SEED = int(os.environ.get("SOAK_SEED", random.SystemRandom().randrange(1 << 30)))
 AGENT_EVERY = 5
+AGENT_ALONE = max(3, KILLS // 4)
 LIFE_MAX_S = 0.6  # how long a daemon may live
 RUNS_PER_LIFE = 4
 END_WITHIN_S = 180
@@ -95,6 +97,7 @@ class Soak:
         self.promised = {}  # run id: kind
         self.seen = Counter()
         self.agent_kills = 0
+        self.alone_kills = 0
         self.early_kills = 0
 
     def make_automations(self):
@@ -135,6 +138,19 @@ class Soak:
         if isinstance(pid, int) and pid > 1 and alive(pid):
             os.kill(pid, signal.SIGKILL)
             self.agent_kills += 1
+
+    def kill_only_the_agent(self):
+        """Its runs go on without it; the daemon starts another one, and finds them again."""
+        asking = threading.Thread(target=self.keep_asking, args=(self.daemon.api(), threading.Event()))
+        asking.start()
+        time.sleep(self.random.random() * LIFE_MAX_S)
+        pid = self.daemon.state("agent.json")["pid"]
+        os.kill(pid, signal.SIGKILL)
+        self.alone_kills += 1
+        asking.join()
+        until(lambda: (self.daemon.state("agent.json") or {}).get("pid"), lambda new: new and new != pid and alive(new),
+              30, "another agent")
+        assert self.daemon.process.poll() is None, self.daemon.log()
 
     def one_life(self, number):
         stop = threading.Event()
@@ -216,6 +232,17 @@ def judge(runs, promised, kinds, ledger):
     return verdicts
 
 
+def left_files(runs):
+    """Runs of which something is in /tmp a while after the daemon's end: its last clean-ups take a moment."""
+    deadline = time.monotonic() + 10
+    while True:
+        names = [name[len("automation-"):][:36] for name in os.listdir("/tmp") if name.startswith("automation-")]
+        left = set(names) & set(runs)
+        if not left or time.monotonic() > deadline:
+            return left
+        time.sleep(0.1)
+
+
 def main():
     started = time.monotonic()
     print(f"{KILLS} kills of {BINARY}, SOAK_SEED={SEED}", flush=True)
@@ -228,15 +255,19 @@ def main():
                 soak.one_life(number)
                 if number % 20 == 0:
                     print(f"  {number} kills, {len(soak.promised)} runs asked for", flush=True)
+            for number in range(AGENT_ALONE):
+                soak.kill_only_the_agent()
             runs = soak.wait_for_ends()
             verdicts = judge(runs, soak.promised, kinds, soak.ledger.read_text())
         finally:
             soak.daemon.end()
     wrong = {run_id: text for run_id, text in verdicts.items() if text}
+    wrong |= {run_id: "left its files on the agent" for run_id in left_files(runs) if run_id not in wrong}
     for run_id, text in sorted(wrong.items()):
         print(f"run {run_id} {text}")
     states = Counter(run["status"] for run in runs.values())
-    print(f"{KILLS} kills of the daemon, {soak.early_kills} while it started, {soak.agent_kills} of the agent, in "
+    print(f"{KILLS} kills of the daemon, {soak.early_kills} while it started, {soak.agent_kills} of the agent "
+          f"with it and {soak.alone_kills} of the agent alone, in "
           f"{time.monotonic() - started:.0f} s; left at the kills: {soak.seen['PENDING']} pending and "
           f"{soak.seen['RUNNING']} running; in the end: {dict(states)}; "
           f"attempts: {dict(Counter(run['attempt'] for run in runs.values()))}")  # fmt: skip

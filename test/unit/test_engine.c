@@ -456,6 +456,22 @@ test_engine__stopping_cleans_up_what_has_ended(void **state)
 	await(f, nothing_is_left, &run, "the agent to remove the run's files");
 }
 
+/* Nobody does what a dead process had begun: the next one does not wait for it. */
+static void
+test_engine__files_of_a_run_that_had_ended_go_right_after_a_crash(void **state)
+{
+	fixture *f = *state;
+	aut_uuid id = create(f, "#!/bin/sh\n", NULL, 60);
+	aut_uuid run = trigger(f, &id);
+	await(f, has_ended, &run, "the run to end");
+	engine_crash(f);
+	int64_t before = f->clock.now_us;
+	engine_start(f);
+	await(f, is_clean, &run, "the run to be cleaned");
+	assert_true(f->clock.now_us - before < 30 * AUT_US_PER_S);
+	await(f, nothing_is_left, &run, "the agent to remove the run's files");
+}
+
 /* Its own report came first, and its program takes a moment more. */
 static void
 test_engine__stopping_waits_a_moment_for_who_reported_its_end(void **state)
@@ -629,6 +645,7 @@ main(void)
 		TEST(test_engine__run_that_vanished_is_told_as_lost),
 		TEST(test_engine__agent_gone_for_good_does_not_keep_a_run_running),
 		TEST(test_engine__stopping_cleans_up_what_has_ended),
+		TEST(test_engine__files_of_a_run_that_had_ended_go_right_after_a_crash),
 		TEST(test_engine__stopping_waits_a_moment_for_who_reported_its_end),
 		TEST(test_engine__stopping_does_not_wait_for_ever),
 		STUB_TEST(test_engine__without_a_backend_runs_wait),
