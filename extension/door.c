@@ -105,6 +105,7 @@ aut__door_open(void)
 	if (aut_spi_door_db(&db, &door->err) != AUT_OK)
 		aut__door_raise(door, door->err.code);
 	aut_call_init(&door->call, db, settings, &door->who, aut_now_us(aut_clock_system()));
+	door->call.sealer = aut__sealer();
 	door->reset.func = door_done;
 	door->reset.arg = door;
 	MemoryContextRegisterResetCallback(CurrentMemoryContext, &door->reset);

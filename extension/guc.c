@@ -52,7 +52,7 @@ static guc_cell *cells;
 static struct key_file
 {
 	const char *name;   /* of the GUC */
-	const char *member; /* of aut_settings */
+	const char *member; /* of aut_settings; NULL: none */
 	const char *help;
 	char *path;
 } key_files[] = {
@@ -68,6 +68,8 @@ static struct key_file
 	 "File with the secret access key for S3 (mode 0600).", NULL},
 	{"automation.gcs_secret_access_key_file", "gcs_secret_access_key",
 	 "File with the HMAC key for GCS (mode 0600).", NULL},
+	{"automation.secret_key_file", NULL,
+	 "File with the key that seals secrets in the database, 64 hex digits (mode 0600).", NULL},
 	{"automation.webhook_secret_file", "webhook_secret",
 	 "File with the secret that signs events of the built-in sources (mode 0600).", NULL},
 };
@@ -367,7 +369,9 @@ load_key_files(aut_settings *settings, aut_error *err)
 
 	for (size_t i = 0; i < lengthof(key_files) && status == AUT_OK; i++)
 	{
-		if (key_files[i].path == NULL || key_files[i].path[0] == '\0')
+		/* some keys are no settings of core */
+		if (key_files[i].member == NULL || key_files[i].path == NULL ||
+			key_files[i].path[0] == '\0')
 			continue;
 		status = key_file_read(&key_files[i], key, sizeof(key), err);
 		if (status == AUT_OK)
@@ -375,6 +379,78 @@ load_key_files(aut_settings *settings, aut_error *err)
 	}
 	explicit_bzero(key, sizeof(key));
 	return status;
+}
+
+/* ---- the key that seals secrets --------------------------------------------------------------- */
+
+static const struct key_file *
+seal_key_file(void)
+{
+	size_t i = 0;
+
+	while (key_files[i].member != NULL)
+		i++;
+	return &key_files[i];
+}
+
+static uint8_t kept_key[AUT_SEAL_KEY_BYTES];
+static uint64 kept_generation; /* 0: none is kept */
+
+/*
+ * Read at each use in sessions, which rarely need it and must not keep it; workers, who take in events,
+ * keep it until the settings change.
+ */
+static aut_status
+lend_seal_key(void *payload, bool make, uint8_t out[AUT_SEAL_KEY_BYTES], aut_error *err)
+{
+	const struct key_file *file = seal_key_file();
+	char text[KEY_FILE_MAX + 1];
+	aut_error why = AUT_ERROR_INIT;
+	aut_status status;
+
+	(void) payload;
+	(void) make; /* a file outside the data folder is the operator's to make */
+	if (file->path == NULL || file->path[0] == '\0')
+		return aut_fail(err, AUT_EUNAVAILABLE,
+						"secrets need a key: set %s to a file with 64 hex digits, mode 0600, that "
+						"belongs to the server's user",
+						file->name);
+	if (kept_generation == aut__settings_generation)
+	{
+		memcpy(out, kept_key, sizeof(kept_key));
+		return AUT_OK;
+	}
+	status = key_file_read(file, text, sizeof(text), &why);
+	if (status == AUT_OK)
+	{
+		status = aut_seal_key_parse(text, strlen(text), out, &why);
+		if (status != AUT_OK)
+			aut_error_context(&why, "%s: \"%s\"", file->name, file->path);
+	}
+	explicit_bzero(text, sizeof(text));
+	if (status != AUT_OK) /* whatever it is, it is not the caller's mistake */
+		return aut_fail(err, AUT_EUNAVAILABLE, "%s", why.message);
+	if (MyBackendType == B_BG_WORKER)
+	{
+		memcpy(kept_key, out, sizeof(kept_key));
+		kept_generation = aut__settings_generation;
+	}
+	return AUT_OK;
+}
+
+void
+aut__sealer_forget(void)
+{
+	explicit_bzero(kept_key, sizeof(kept_key));
+	kept_generation = 0;
+}
+
+const aut_sealer *
+aut__sealer(void)
+{
+	static const aut_sealer sealer = {lend_seal_key, NULL};
+
+	return &sealer;
 }
 
 /* Is a secret given, by value or by file?  For those who may know that much. */
@@ -387,7 +463,7 @@ secret_is_set(const char *member)
 		if (strcmp(aut_setting_at(i)->member, member) == 0)
 			set = cells[i].text != NULL && cells[i].text[0] != '\0';
 	for (size_t i = 0; i < lengthof(key_files); i++)
-		if (strcmp(key_files[i].member, member) == 0)
+		if (key_files[i].member != NULL && strcmp(key_files[i].member, member) == 0)
 			set = set || (key_files[i].path != NULL && key_files[i].path[0] != '\0');
 	return set;
 }

@@ -79,6 +79,7 @@ api_open(aut__host *host, aut_error *err)
 	options.address = address;
 	options.port = port;
 	options.keys = keys;
+	options.sealer = aut__sealer();
 	options.wake = pass_on;
 	/* else a second server on the port would go unnoticed */
 	options.reuse_port = aut__http_workers > 1;
@@ -249,6 +250,7 @@ aut__host_reload(aut__host *host)
 	aut_error err = AUT_ERROR_INIT;
 
 	/* Key files may have new content under their old names, so always read everything. */
+	aut__sealer_forget();
 	if (host_reload(host, &err) != AUT_OK)
 		aut_log(AUT_LOG_WARNING, "settings stay as they were: %s", err.message);
 	aut__host_wake(host);

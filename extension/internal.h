@@ -66,6 +66,9 @@ aut_status aut__settings_load(aut_settings *out, bool with_secrets, aut_error *e
 aut_backend_choice aut__backend_choice(const aut_settings *settings);
 /* A secret that is given by value (which is for compatibility only), or NULL. */
 const char *aut__secret_by_value(void);
+/* Who lends the key of automation.secret_key_file; and read it again, it may have changed. */
+const aut_sealer *aut__sealer(void);
+void aut__sealer_forget(void);
 /* Split automation.listen.  address is NUL-terminated; EINVAL says what is wrong. */
 aut_status aut__listen_parse(const char *text, char *address, size_t size, uint16_t *out_port,
 							 aut_error *err);

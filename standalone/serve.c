@@ -232,6 +232,7 @@ start_api(server *d, aut_error *err)
 	options.port = (uint16_t) d->config.settings.server_port;
 	options.keys = keys;
 	options.agent_is_embedded = d->config.embedded;
+	options.sealer = serve_sealer(d->config.data);
 	options.keys_generated = d->config.own_key;
 	status = aut_api_new(&options, &d->api, err);
 	if (status != AUT_OK)

@@ -4,6 +4,7 @@
  *
  *   serve.lock   held (flock) while a daemon lives; never removed, so that nobody locks a ghost
  *   api.key      the generated key, 64 hex digits, 0600
+ *   secret.key   what secrets in the database are sealed with, 64 hex digits, 0600; made at first need
  *   serve.json   url, pid, port, started_at of the daemon that is ready, 0600
  *
  * Also here: words to the service manager.
@@ -263,6 +264,92 @@ serve_key(const char *data, char **out_key, aut_error *err)
 	}
 	aut_buf_done(&text);
 	return status;
+}
+
+/* ---- the key that seals secrets --------------------------------------------------------------- */
+
+/* The folder, and the key once it was read: who takes in a thousand events a second does not read a
+ * thousand files. */
+static struct
+{
+	const char *data;
+	bool known;
+	uint8_t key[AUT_SEAL_KEY_BYTES];
+} sealing;
+
+static aut_status
+seal_key_make(aut_error *err)
+{
+	uint8_t key[AUT_SEAL_KEY_BYTES];
+	char line[AUT_SEAL_KEY_HEX + 2];
+	aut_status status = aut_random(key, sizeof key, err);
+
+	if (status == AUT_OK)
+	{
+		aut_hex(key, sizeof key, line);
+		line[AUT_SEAL_KEY_HEX] = '\n';
+		status = write_private(sealing.data, "secret.key", line, AUT_SEAL_KEY_HEX + 1, err);
+	}
+	if (status == AUT_OK)
+	{
+		memcpy(sealing.key, key, sizeof key);
+		sealing.known = true;
+	}
+	aut_secret_clear(key, sizeof key);
+	aut_secret_clear(line, sizeof line);
+	return status;
+}
+
+static aut_status
+seal_key_read(bool make, aut_error *err)
+{
+	aut_status status;
+	aut_buf text;
+
+	aut_buf_init(&text, SMALL_FILE_MAX);
+	status = read_private(sealing.data, "secret.key", &text, err);
+	if (status == AUT_OK)
+	{
+		status = aut_seal_key_parse(text.data != NULL ? text.data : "", text.len, sealing.key, err);
+		if (status != AUT_OK)
+			status = aut_fail(err, AUT_EUNAVAILABLE,
+							  "%s/secret.key is not %d hex digits; without it the secrets in the "
+							  "database cannot be read",
+							  sealing.data, AUT_SEAL_KEY_HEX);
+		sealing.known = status == AUT_OK;
+		aut_secret_clear(text.data, text.len);
+	}
+	else if (status == AUT_ENOTFOUND && make)
+		status = seal_key_make(err);
+	else if (status == AUT_ENOTFOUND)
+		status = aut_fail(err, AUT_EUNAVAILABLE,
+						  "%s/secret.key is gone; bring it back, or set the secrets again",
+						  sealing.data);
+	aut_buf_done(&text);
+	return status;
+}
+
+static aut_status
+lend_seal_key(void *payload, bool make, uint8_t out[AUT_SEAL_KEY_BYTES], aut_error *err)
+{
+	aut_status status = AUT_OK;
+
+	(void) payload;
+	if (!sealing.known)
+		status = seal_key_read(make, err);
+	if (status == AUT_OK)
+		memcpy(out, sealing.key, AUT_SEAL_KEY_BYTES);
+	return status;
+}
+
+const aut_sealer *
+serve_sealer(const char *data)
+{
+	static const aut_sealer sealer = {lend_seal_key, NULL};
+
+	sealing.data = data;
+	sealing.known = false;
+	return &sealer;
 }
 
 /* ---- where we are ---------------------------------------------------------------------------- */

@@ -60,6 +60,8 @@ aut_status serve_lock(const char *data, int *out_fd, aut_error *err);
 int64_t serve_pid_in(const char *data, const char *name);
 /* The generated key, made at first use. aut_free. */
 aut_status serve_key(const char *data, char **out_key, aut_error *err);
+/* Who lends the key of DATA/secret.key; data must stay.  One folder per process. */
+const aut_sealer *serve_sealer(const char *data);
 /* Tell clients where we are (0600, atomic), and that we are gone. */
 aut_status serve_state_write(const char *data, const char *url, uint16_t port, int64_t now_us,
 							 aut_error *err);

@@ -90,6 +90,8 @@ unit_run(aut_unit *unit, aut_db *db, aut_error *err)
 	aut__api_request_reset(request);
 	aut_call_init(&request->call, db, api->settings, request->who, aut_now_us(api->clock));
 	request->call.agent_is_embedded = api->agent_is_embedded;
+	request->call.sealer = api->sealer;
+	request->call.api_port = api->server != NULL ? aut_api_port(api) : 0;
 	if (request->has_agent_profiles)
 		request->call.agent_profiles = &request->agent_profiles;
 	request->call.may_store = true;
@@ -133,7 +135,13 @@ request_begin(aut_api_request *request, const aut_api_match *match, aut_error *e
 	aut_status status = AUT_OK;
 	char name[32];
 
-	if (match->id != NULL && !aut_uuid_parse(match->id, match->id_len, &request->id))
+	if (match->id != NULL && (request->route->flags & AUT_ROUTE_WORD) != 0)
+	{
+		request->text[0] = aut_arena_strndup(&request->arena, match->id, match->id_len);
+		if (request->text[0] == NULL)
+			status = aut_fail(err, AUT_ENOMEM, "out of memory");
+	}
+	else if (match->id != NULL && !aut_uuid_parse(match->id, match->id_len, &request->id))
 	{
 		size_t len = match->id_name_len < sizeof name ? match->id_name_len : sizeof name - 1;
 
@@ -371,6 +379,7 @@ aut_api_new(const aut_api_options *options, aut_api **out, aut_error *err)
 	api->clock = options->clock;
 	api->agent_is_embedded = options->agent_is_embedded;
 	api->keys_generated = options->keys_generated;
+	api->sealer = options->sealer;
 	api->wake = options->wake;
 	api->wake_payload = options->wake_payload;
 	api->prefix = aut_settings_api_prefix(options->settings);

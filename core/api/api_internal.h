@@ -54,6 +54,7 @@ struct aut_api
 	aut_http_server *server;
 	bool agent_is_embedded;
 	bool keys_generated;
+	const aut_sealer *sealer;
 	bool stopping;
 	bool freed;   /* by its host; the memory goes with the last unit */
 	size_t units; /* of requests and followers, in the turn */
@@ -81,6 +82,7 @@ enum
 	AUT_ROUTE_PAGE = 8,      /* takes limit and offset, or a cursor */
 	AUT_ROUTE_NEWS = 16,     /* changes the run it names: its followers want to know */
 	AUT_ROUTE_UNLISTED = 32, /* about the API, not of it: not in its description */
+	AUT_ROUTE_WORD = 128,    /* its {…} is a text, not an id: text[0] */
 	AUT_ROUTE_PROFILES = 64  /* its body may name an agent profile, which only the cloud knows */
 };
 
@@ -359,6 +361,15 @@ aut_status aut__api_upload_list_begin(aut_api_request *request, aut_error *err);
 aut_status aut__api_upload_list(aut_api_request *request, aut_db *db, aut_error *err);
 aut_status aut__api_upload_get(aut_api_request *request, aut_db *db, aut_error *err);
 aut_status aut__api_upload_delete(aut_api_request *request, aut_db *db, aut_error *err);
+
+aut_status aut__api_webhook_create(aut_api_request *request, aut_db *db, aut_error *err);
+aut_status aut__api_webhook_list(aut_api_request *request, aut_db *db, aut_error *err);
+aut_status aut__api_webhook_get(aut_api_request *request, aut_db *db, aut_error *err);
+aut_status aut__api_webhook_update(aut_api_request *request, aut_db *db, aut_error *err);
+aut_status aut__api_webhook_delete(aut_api_request *request, aut_db *db, aut_error *err);
+aut_status aut__api_webhook_rotate(aut_api_request *request, aut_db *db, aut_error *err);
+aut_status aut__api_requested_types_begin(aut_api_request *request, aut_error *err);
+aut_status aut__api_requested_types(aut_api_request *request, aut_db *db, aut_error *err);
 
 void aut__api_health(aut_api_request *request);
 aut_status aut__api_ready(aut_api_request *request, aut_db *db, aut_error *err);

@@ -328,7 +328,8 @@ parameters_json(const aut_api_route *route)
 
 	if (id != NULL)
 		list = append(list, parameter(id + 1, strcspn(id + 1, "}"), "path", true, false,
-									  type_json("uuid", 4)));
+									  (route->flags & AUT_ROUTE_WORD) != 0 ? type_json("string", 6)
+																		   : type_json("uuid", 4)));
 	if ((route->flags & AUT_ROUTE_PAGE) != 0)
 		list = append_query(list, page);
 	return append_query(list, route->about.query);
@@ -428,17 +429,14 @@ has_error(const aut_api_route *route, int code)
 	bool body = about->body != NULL;
 	char text[12];
 
+	(void) snprintf(text, sizeof text, "%d", code);
+	if (about->errors != NULL && strstr(about->errors, text) != NULL)
+		return true;
 	if (code == 400 || code == 403 || code == 500) /* the guard; us */
 		return true;
-	if (code == 401 || code == 503)
-		return key ||
-			   (about->errors != NULL && strstr(about->errors, "503") != NULL && code == 503);
-	if (code == 413 && body)
-		return true;
-	if (code == 422)
-		return key;
-	(void) snprintf(text, sizeof text, "%d", code);
-	return about->errors != NULL && strstr(about->errors, text) != NULL;
+	if (code == 413)
+		return body;
+	return key && (code == 401 || code == 422 || code == 503);
 }
 
 static json_t *

@@ -91,6 +91,33 @@ static const aut_api_route routes[] = {
 	{"POST", "/v1/validate", AUTH, "V", 200, aut__api_body_begin, aut__api_validate,
 	 .about = {"validate_draft", "What creating this automation would say",
 			   .body = "ValidateDraftRequest", .reply = "ValidateDraftResponse"}},
+	/* webhooks */
+	{"POST", "/v1/webhooks", AUTH, "M", 201, aut__api_body_begin, aut__api_webhook_create,
+	 .about = {"create_webhook", "A new source of events; its secret is told once",
+			   .body = "CustomWebhookCreate", .reply = "CustomWebhookCreateResponse",
+			   .errors = "409 503"}},
+	{"GET", "/v1/webhooks", PAGE, "V", 200, .run = aut__api_webhook_list,
+	 .about = {"list_webhooks", "Sources of events, newest first",
+			   .reply = "CustomWebhookListResponse"}},
+	{"GET", "/v1/webhooks/{webhook_id}", AUTH, "V", 200, .run = aut__api_webhook_get,
+	 .about = {"get_webhook", "One source", .reply = "CustomWebhookResponse", .errors = "404"}},
+	{"PATCH", "/v1/webhooks/{webhook_id}", AUTH, "M", 200, aut__api_body_begin,
+	 aut__api_webhook_update,
+	 .about = {"update_webhook", "Change what is given, keep the rest",
+			   .body = "CustomWebhookUpdate", .reply = "CustomWebhookResponse", .errors = "404"}},
+	{"DELETE", "/v1/webhooks/{webhook_id}", AUTH, "M", 204, .run = aut__api_webhook_delete,
+	 .about = {"delete_webhook", "Forget a source and its secret", .errors = "404"}},
+	{"POST", "/v1/webhooks/{webhook_id}/rotate-secret", AUTH, "M", 200,
+	 .run = aut__api_webhook_rotate,
+	 .about = {"rotate_webhook_secret", "A new secret; the old one is worth nothing from now on",
+			   .reply = "CustomWebhookSecretResponse", .errors = "404 503"}},
+
+	/* events */
+	{"GET", "/v1/events/{source}/requested-types", AUT_ROUTE_WORD, NULL, 200,
+	 aut__api_requested_types_begin, aut__api_requested_types,
+	 .about = {"requested_event_types",
+			   "What a forwarder of a built-in source is asked for; signed with the shared secret",
+			   .reply = "RequestedEventTypesResponse", .errors = "401 404 422"}},
 
 	/* automations */
 	{"POST", "/v1", AUTH | AUT_ROUTE_PROFILES, "V", 201, aut__api_body_begin, aut__api_automation_create,

@@ -8,6 +8,7 @@
  *
  * The types are words of the small language that openapi.c reads.
  */
+#include "automation/event.h"
 #include "core/api/api_internal.h"
 
 /* The rows say what is not zero. */
@@ -362,6 +363,63 @@ static const aut_api_member upload_list[] = {
 	{NULL},
 };
 
+/* ---- webhooks and events ----------------------------------------------------------------------- */
+
+static const aut_api_member webhook_create[] = {
+	{"name", "string", NEED, .min = 1, .max = 255},
+	{"source", "string", NEED, .min = 1, .max = 50},
+	{"event_key_expr", "string", .max = 500, .initial = AUT_EVENT_KEY_EXPR_DEFAULT},
+	{"signature_header", "string", .max = 100, .initial = AUT_SIGNATURE_HEADER_CUSTOM},
+	{"signature_scheme", "string", .max = 50, .initial = AUT_SCHEME_HMAC_HEX},
+	{"event_id_header", "string?", .max = 100},
+	{"webhook_secret", "string?", .min = 8, .max = 255},
+	{NULL},
+};
+
+static const aut_api_member webhook_update[] = {
+	{"name", "string?", .min = 1, .max = 255},
+	{"event_key_expr", "string?", .max = 500},
+	{"signature_header", "string?", .max = 100},
+	{"signature_scheme", "string?", .max = 50},
+	{"event_id_header", "string?", .max = 100},
+	{"enabled", "boolean?"},
+	{NULL},
+};
+
+#define WEBHOOK                                                                                    \
+	{"id", "uuid", NEED}, {"org_id", "uuid", NEED}, {"name", "string", NEED},                      \
+		{"source", "string", NEED}, {"webhook_url", "string", NEED},                               \
+		{"event_key_expr", "string", NEED}, {"signature_header", "string", NEED},                  \
+		{"signature_scheme", "string", NEED}, {"event_id_header", "string?"},                      \
+		{"enabled", "boolean", NEED}, {"created_at", "time", NEED},                                \
+	{                                                                                              \
+		"updated_at", "time", NEED                                                                 \
+	}
+
+static const aut_api_member webhook[] = {WEBHOOK, {NULL}};
+static const aut_api_member webhook_created[] = {WEBHOOK, {"webhook_secret", "string?"}, {NULL}};
+static const aut_api_member webhook_secret[] = {{"webhook_secret", "string", NEED}, {NULL}};
+
+static const aut_api_member webhook_list[] = {
+	{"webhooks", "[@CustomWebhookResponse]", NEED},
+	TOTAL,
+	NEXT_CURSOR,
+	{NULL},
+};
+
+static const aut_api_member detection_rule[] = {
+	{"event_type", "string", NEED},
+	{"jmespath", "string", NEED},
+	{NULL},
+};
+
+static const aut_api_member requested_types[] = {
+	{"source", "string", NEED},
+	{"event_types", "[string]", NEED},
+	{"event_detection_rules", "[@EventDetectionRule]"},
+	{NULL},
+};
+
 /* ---- service and errors ------------------------------------------------------------------------ */
 
 static const aut_api_member health[] = {{"status", "string", NEED}, {NULL}};
@@ -410,10 +468,17 @@ static const aut_api_schema schemas[] = {
 	{"CreatePromptAutomationRequest", NULL, prompt_create, .closed = true},
 	{"CronCapabilities", NULL, cron_capabilities},
 	{"CronTrigger", NULL, cron_trigger, .closed = true},
+	{"CustomWebhookCreate", NULL, webhook_create, .closed = true},
+	{"CustomWebhookCreateResponse", NULL, webhook_created},
+	{"CustomWebhookListResponse", NULL, webhook_list},
+	{"CustomWebhookResponse", NULL, webhook},
+	{"CustomWebhookSecretResponse", NULL, webhook_secret},
+	{"CustomWebhookUpdate", NULL, webhook_update, .closed = true},
 	{"DraftValidationError", NULL, draft_problem},
 	{"ErrorClassification", NULL, error_classification, .closed = true},
 	{"ErrorResponse", NULL, error_response, .addition = true},
 	{"EventCapabilities", NULL, event_capabilities},
+	{"EventDetectionRule", NULL, detection_rule},
 	{"EventTrigger", NULL, event_trigger, .closed = true},
 	{"ExperimentVariant", NULL, experiment_variant, .closed = true},
 	{"FailureKind", "one-of auth,quota,rate_limit,config,transient,agent_action,internal,unknown",
@@ -425,6 +490,7 @@ static const aut_api_schema schemas[] = {
 	{"PublicAutomationState", "one-of ACTIVE,INACTIVE", NULL},
 	{"ReadyResponse", NULL, ready, .addition = true},
 	{"RepoSource", NULL, repo_source, .closed = true},
+	{"RequestedEventTypesResponse", NULL, requested_types},
 	{"RunCompleteRequest", NULL, run_complete, .closed = true},
 	{"RunLogsResponse", NULL, run_logs, .addition = true},
 	{"RunPhaseRequest", NULL, run_phase, .closed = true},

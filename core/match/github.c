@@ -141,6 +141,17 @@ static const struct
 				{"workflow_run", "workflow_run", NULL, NULL},
 				{"check_run", "check_run", NULL, NULL}};
 
+bool
+aut_github_family_at(size_t index, aut_github_family *out)
+{
+	if (index >= sizeof families / sizeof families[0])
+		return false;
+	*out = (aut_github_family){families[index].name, families[index].first, families[index].second,
+							   families[index].model != NULL};
+	return true;
+}
+
+
 /* ---- fitting a value ---------------------------------------------------------------------------- */
 
 /* Where in the payload, for the reason: a chain on the stack, as deep as the tables. */

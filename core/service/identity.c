@@ -78,6 +78,16 @@ aut__may_view(const aut_call *call, aut_error *err)
 }
 
 aut_status
+aut__may_manage(const aut_call *call, aut_error *err)
+{
+	aut_status status = aut__may_view(call, err);
+
+	if (status != AUT_OK || call->who->manage)
+		return status;
+	return aut_fail(err, AUT_EDENIED, "Permission manage_automations is required");
+}
+
+aut_status
 aut__may_act(const aut_call *call, const aut_uuid *creator, aut_error *err)
 {
 	aut_status status = aut__may_view(call, err);

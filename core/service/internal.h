@@ -236,6 +236,7 @@ aut_status aut__tarball_write(const void *base, size_t base_len, aut__member *me
 
 /* Levels of http-api.md section 2; EDENIED when not met. */
 aut_status aut__may_view(const aut_call *call, aut_error *err);
+aut_status aut__may_manage(const aut_call *call, aut_error *err);
 aut_status aut__may_act(const aut_call *call, const aut_uuid *creator, aut_error *err);
 /* Whose run it is; of an automation made in SQL that is also the local user, whose key its runs report
  * with. */

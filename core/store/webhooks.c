@@ -86,9 +86,28 @@ static const aut_stmt webhook_delete = {
 	.sql = "DELETE FROM automation.custom_webhook WHERE org_id = $1 AND id = $2",
 };
 
+/* All organizations', in the order of ids. */
+static const aut_stmt event_trigger_list = {
+	.name = "event_trigger_list",
+	.params = "ul",
+	.columns = "uj",
+	.sql = "SELECT id, trigger FROM automation.automation WHERE id > $1"
+		   " AND trigger_type = 'event' AND state = 'ACTIVE' AND deleted_at IS NULL"
+		   " ORDER BY id LIMIT $2",
+};
+
 const aut_stmt *const aut__webhook_statements[] = {
-	&webhook_insert, &webhook_get,    &webhook_by_source, &webhook_list,   &webhook_list_after,
-	&webhook_count,  &webhook_update, &webhook_secret,    &webhook_delete, NULL,
+	&webhook_insert,
+	&webhook_get,
+	&webhook_by_source,
+	&webhook_list,
+	&webhook_list_after,
+	&webhook_count,
+	&webhook_update,
+	&webhook_secret,
+	&webhook_delete,
+	&event_trigger_list,
+	NULL,
 };
 
 void
@@ -292,4 +311,16 @@ aut_store_webhook_delete(aut_db *db, const aut_uuid *org_id, const aut_uuid *id,
 {
 	return aut__run_guarded(db, &webhook_delete, (aut_value[]){aut_v_uuid(org_id), aut_v_uuid(id)},
 							out_won, err);
+}
+
+aut_status
+aut_store_event_triggers(aut_db *db, const aut_uuid *after, int64_t limit, aut_rows *out,
+						 aut_error *err)
+{
+	aut_status status = aut__check_window(limit, 0, err);
+
+	if (status == AUT_OK)
+		status = aut_db_run(db, &event_trigger_list,
+							(aut_value[]){aut_v_uuid(after), aut_v_big(limit)}, out, NULL, err);
+	return status;
 }

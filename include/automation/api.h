@@ -28,6 +28,7 @@ typedef struct aut_api_options
 	 * one, unless the cloud knows who calls; NULL-terminated. */
 	const char *const *keys;
 	bool keys_generated; /* nobody chose them: where there is a cloud, others may be its keys */
+	const aut_sealer *sealer; /* who has the key that seals secrets; must outlive the API */
 	bool agent_is_embedded;
 	bool reuse_port;
 } aut_api_options;

@@ -109,6 +109,14 @@ void aut_event_done(aut_event *event);
 bool aut_event_is_builtin(const char *source);
 /* The header with the delivery's id, or NULL: the built-in source has none. */
 const char *aut_event_delivery_header(const char *source);
+/* How GitHub's kinds of events are told apart, in the order in which they are asked for: by members that
+ * a payload has (second may be NULL).  supported: the others are ignored. */
+typedef struct aut_github_family
+{
+	const char *name, *first, *second;
+	bool supported;
+} aut_github_family;
+bool aut_github_family_at(size_t index, aut_github_family *out); /* false behind the last */
 /*
  * Read a delivery's body.  AUT_EBADREQ: no JSON, or no payload in it, or (bitbucket_data_center, jira_dc,
  * azure_devops) a payload without members.  Of a custom source (any other name) the body is the payload,

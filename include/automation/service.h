@@ -15,7 +15,7 @@
 
 #include "automation/seal.h"
 #include "automation/settings.h"
-#include "automation/store.h"
+#include "automation/webhooks.h"
 
 /* ---- who calls ------------------------------------------------------------------------------ */
 
@@ -76,6 +76,7 @@ typedef struct aut_call
 	bool agent_is_embedded; /* no conversations there */
 	const char *note;       /* why an automation is switched off by this call, or NULL */
 	const aut_sealer *sealer; /* who has the key of what is kept sealed; NULL: nobody */
+	uint16_t api_port;        /* where the HTTP API listens; 0: as the settings say */
 	const aut_agent_profiles *agent_profiles; /* NULL: nobody knows them, any id passes */
 	bool may_store; /* the door can write objects after the commit, and then tells how that went */
 	/* made */
@@ -202,6 +203,29 @@ aut_status aut_service_run_complete(aut_call *call, const aut_uuid *run_id, cons
 aut_status aut_service_run_phase(aut_call *call, const aut_uuid *run_id, const json_t *body,
 								 json_t **out, aut_error *err);
 aut_status aut_service_run_cancel(aut_call *call, const aut_uuid *run_id, json_t **out, aut_error *err);
+
+/* ---- custom webhooks ------------------------------------------------------------------------- */
+
+/* The bodies and answers of http-api.md section 13.  The secret is in an answer only where it was made:
+ * webhook_secret of create (null when the caller brought it) and of rotate. */
+aut_status aut_service_webhook_create(aut_call *call, const json_t *body, json_t **out,
+									  aut_error *err);
+aut_status aut_service_webhook_list(aut_call *call, int64_t limit, int64_t offset, json_t **out,
+									aut_error *err);
+aut_status aut_service_webhook_list_from(aut_call *call, int64_t limit, const char *cursor,
+										 json_t **out, aut_error *err);
+aut_status aut_service_webhook_get(aut_call *call, const aut_uuid *id, json_t **out, aut_error *err);
+aut_status aut_service_webhook_update(aut_call *call, const aut_uuid *id, const json_t *body,
+									  json_t **out, aut_error *err);
+aut_status aut_service_webhook_delete(aut_call *call, const aut_uuid *id, aut_error *err);
+aut_status aut_service_webhook_rotate(aut_call *call, const aut_uuid *id, json_t **out,
+									  aut_error *err);
+
+/* GET /v1/events/{source}/requested-types: what a forwarder of a built-in source is asked for.  signature
+ * signs the source's name.  ENOTFOUND: not built in, or not configured. */
+aut_status aut_service_requested_types(aut_call *call, const char *source,
+									   const char *(*get_header)(void *payload, const char *name),
+									   void *get_payload, json_t **out, aut_error *err);
 
 /* ---- what failures lead to, for the engine --------------------------------------------------- */
 

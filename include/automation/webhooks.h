@@ -54,4 +54,8 @@ aut_status aut_store_webhook_secret(aut_db *db, const aut_uuid *id, const void *
 aut_status aut_store_webhook_delete(aut_db *db, const aut_uuid *org_id, const aut_uuid *id,
 									bool *out_won, aut_error *err);
 
+/* Triggers of all organizations' active event automations, in the order of ids: id (u), trigger (j). */
+aut_status aut_store_event_triggers(aut_db *db, const aut_uuid *after, int64_t limit, aut_rows *out,
+									aut_error *err);
+
 #endif
