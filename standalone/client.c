@@ -40,6 +40,14 @@ volatile sig_atomic_t client_interrupted;
 	  "run something in a copy of this folder (at most 1 MiB packed; without .git);\n"             \
 	  "      setup.sh in it runs first")                                                           \
 	X(TEXT, "", 0, "tarball", " FILE", tarball, 0, 0, "the same, packed already with tar czf")     \
+	X(TEXT, "", 0, "prompt", " TEXT", prompt, 0, 0,                                                \
+	  "a conversation with an agent instead of a program (needs an agent server);\n"               \
+	  "      @FILE reads the prompt from a file")                                                  \
+	X(TEXT, "", 0, "repo", " LIST", repo, 0, 0,                                                    \
+	  "repositories that the agent finds cloned: URL[#REF] or github:OWNER/NAME[#REF],\n"          \
+	  "      with commas between")                                                                 \
+	X(TEXT, "", 0, "plugin", " LIST", plugin, 0, 0,                                                \
+	  "plugins for the agent: SOURCE[#REF[:PATH]], with commas between")                           \
 	X(TEXT, "", 0, "entrypoint", " CMD", entrypoint, 0, 0,                                         \
 	  "the command to run (default: the script by its #! line; main.py, main.sh or\n"              \
 	  "      run.sh of a folder)")                                                                 \
@@ -69,7 +77,10 @@ volatile sig_atomic_t client_interrupted;
 	  "another program: a copy of this folder; the command stays unless it holds\n"                \
 	  "      main.py, main.sh or run.sh")                                                          \
 	X(TEXT, "", 0, "tarball", " FILE", tarball, 0, 0,                                              \
-	  "another program, packed already; the command stays")
+	  "another program, packed already; the command stays")                                        \
+	X(TEXT, "", 0, "prompt", " TEXT", prompt, 0, 0,                                                \
+	  "another prompt, of an automation made with one; @FILE reads a file")                        \
+	X(TEXT, "", 0, "repo", " LIST", repo, 0, 0, "other repositories; '' takes them away")
 
 #define OPTIONS_BACKUP(X)                                                                          \
 	X(TEXT, "", 0, "db", " PATH", db, 0, 0,                                                        \
@@ -134,11 +145,12 @@ static int client_main(int argc, char **argv);
 
 const aut_command aut_client_commands[] = {
 	COMMAND(
-		"create", "make an automation from a script, a folder or a tarball",
-		"NAME (--script FILE | --dir FOLDER | --tarball FILE) [options]",
+		"create", "make an automation from a script, a folder, a tarball or a prompt",
+		"NAME (--script FILE | --dir FOLDER | --tarball FILE | --prompt TEXT) [options]",
 		"Uploads the program and creates the automation NAME.  Prints its id on stdout.\n\n"
 		"  automation create backup --script backup.sh --schedule '0 3 * * *' --tz Europe/Berlin\n"
-		"  automation create report --dir report/ --entrypoint 'python3 main.py'",
+		"  automation create report --dir report/ --entrypoint 'python3 main.py'\n"
+		"  automation create triage --prompt @triage.md --repo github:acme/shop --schedule @daily",
 		OPTIONS_CREATE),
 	COMMAND(
 		"edit", "change an automation", "NAME|ID [options]",

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * standalone/client_create.c - `automation create`: pack, upload, create.
+ * standalone/client_create.c - `automation create`: pack, upload, create; or only create, of a prompt.
  *
  * Two requests change something; when the second one is refused, what the first one stored is deleted
  * again, so that a typing error in a schedule leaves nothing behind.
@@ -34,11 +34,16 @@ check(client *c, aut_error *err)
 	int sources = 0;
 	aut_status status = client_program_check(c, &sources, err);
 
+	if (status == AUT_OK)
+		status = client_prompt_check(c, err);
 	if (status != AUT_OK)
 		return status;
-	if (sources == 0)
-		return client_usage(
-			c, err, "what shall it run?  Give --script FILE, --dir FOLDER or --tarball FILE");
+	if (sources == 0 && a->prompt == NULL)
+		return client_usage(c, err,
+							"what shall it run?  Give --script FILE, --dir FOLDER, --tarball FILE "
+							"or --prompt TEXT");
+	if (a->prompt == NULL && a->repo != NULL)
+		return client_usage(c, err, "--repo goes with --prompt");
 	if (a->tz != NULL && a->schedule == NULL)
 		return client_usage(
 			c, err, "--tz says in which zone --schedule is meant, but there is no --schedule");
@@ -128,10 +133,11 @@ request_body(const client_args *a, const char *tarball_path, const char *entry)
 {
 	json_t *body = json_object();
 	bool ok = aut_json_set(body, "name", json_string(a->operand)) &&
-			  aut_json_set(body, "trigger", trigger(a)) &&
-			  aut_json_set(body, "tarball_path", json_string(tarball_path)) &&
-			  aut_json_set(body, "entrypoint", json_string(entry));
+			  aut_json_set(body, "trigger", trigger(a));
 
+	if (ok && tarball_path != NULL)
+		ok = aut_json_set(body, "tarball_path", json_string(tarball_path)) &&
+			 aut_json_set(body, "entrypoint", json_string(entry));
 	if (ok && a->description != NULL)
 		ok = aut_json_set(body, "description", json_string(a->description));
 	if (ok && a->model != NULL)
@@ -221,6 +227,32 @@ warn_about_name(client *c)
 	json_decref(existing);
 }
 
+/* A prompt needs no program: one request makes it. */
+static aut_status
+create_of_prompt(client *c, aut_error *err)
+{
+	json_t *body = request_body(c->args, NULL, NULL);
+	json_t *made = NULL;
+	aut_status status = AUT_OK;
+
+	if (body == NULL)
+		status = aut_fail(err, AUT_EINVAL, "an argument is not valid UTF-8");
+	if (status == AUT_OK)
+		status = client_prompt_members(c, body, err);
+	if (status == AUT_OK)
+	{
+		warn_about_name(c);
+		status = client_send(c, "POST",
+							 c->args->plugin != NULL ? "/v1/preset/plugin" : "/v1/preset/prompt",
+							 body, &made, err);
+	}
+	if (status == AUT_OK)
+		status = report(c, made, err);
+	json_decref(made);
+	json_decref(body);
+	return status;
+}
+
 aut_status
 client_cmd_create(client *c, aut_error *err)
 {
@@ -235,6 +267,11 @@ client_cmd_create(client *c, aut_error *err)
 	status = check(c, err);
 	if (status == AUT_OK && !aut_utf8_valid(c->args->operand, strlen(c->args->operand)))
 		status = client_usage(c, err, "the name is not valid UTF-8");
+	if (status == AUT_OK && c->args->prompt != NULL)
+	{
+		status = create_of_prompt(c, err);
+		goto out;
+	}
 	if (status == AUT_OK)
 		status = client_program_pack(c, &packed, &entry, err);
 	if (status == AUT_OK && entry == NULL)

@@ -23,6 +23,8 @@ check(client *c, bool *out_program, aut_error *err)
 	int sources = 0;
 	aut_status status = client_program_check(c, &sources, err);
 
+	if (status == AUT_OK)
+		status = client_prompt_check(c, err);
 	if (status != AUT_OK)
 		return status;
 	*out_program = sources > 0;
@@ -30,7 +32,8 @@ check(client *c, bool *out_program, aut_error *err)
 		return client_usage(c, err,
 							"--manual takes the schedule away; give either it or --schedule");
 	if (sources == 0 && a->new_name == NULL && a->schedule == NULL && a->tz == NULL && !a->manual &&
-		!TIMEOUT_GIVEN(a) && a->description == NULL && a->model == NULL && a->entrypoint == NULL)
+		!TIMEOUT_GIVEN(a) && a->description == NULL && a->model == NULL && a->entrypoint == NULL &&
+		a->prompt == NULL && a->repo == NULL)
 		return client_usage(
 			c, err, "what shall change?  Give an option; automation edit --help lists them");
 	return AUT_OK;
@@ -159,6 +162,8 @@ client_cmd_edit(client *c, aut_error *err)
 	else if (path == NULL)
 		status = aut_fail(err, AUT_ENOMEM, "out of memory");
 	else
+		status = client_prompt_members(c, body, err);
+	if (status == AUT_OK)
 		status = client_send(c, "PATCH", path, body, &changed, err);
 	if (status == AUT_OK)
 		status = report(c, changed, schedule, err);

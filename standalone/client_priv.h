@@ -8,6 +8,7 @@
  * client_text.c     durations, times, escaping of hostile text
  * client_table.c    tables
  * client_pack.c     scripts and folders into tarballs
+ * client_prompt.c   prompts in place of programs
  * client_create.c   create; a program packed and uploaded
  * client_edit.c     edit
  * client_automations.c  names to ids; list, show, pause, resume, rm
@@ -37,6 +38,7 @@ typedef struct client_args
 	bool json, utc, help;
 	/* create */
 	const char *script, *dir, *tarball, *entrypoint, *schedule, *tz, *description, *model;
+	const char *prompt, *repo, *plugin;
 	int64_t timeout;
 	bool disabled;
 	/* edit; the others it shares with create */
@@ -268,6 +270,13 @@ aut_status client_program_upload(client *c, const char *name, const aut_buf *pac
 								 aut_error *err);
 /* It is of no use: its automation was refused.  Keeps c->story. */
 void client_program_drop(client *c, const json_t *uploaded);
+
+/* ---- client_prompt.c --------------------------------------------------------------------------- */
+
+/* A prompt goes without a program, plugins only with a prompt. */
+aut_status client_prompt_check(client *c, aut_error *err);
+/* What --prompt, --repo and --plugin say, as members of a request. */
+aut_status client_prompt_members(client *c, json_t *body, aut_error *err);
 
 /* ---- following -------------------------------------------------------------------------------- */
 
