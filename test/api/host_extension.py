@@ -57,6 +57,12 @@ class Extension:
         subprocess.run(args, env={**os.environ, **self.environment}, check=True, timeout=60,
                        capture_output=True)
 
+    def query(self, statement):
+        """Rows as text, columns parted by |."""
+        args = [os.path.join(self.environment["PG_BINDIR"], "psql"), "-X", "-q", "-A", "-t", "-c", statement]
+        return subprocess.run(args, env={**os.environ, **self.environment}, check=True, timeout=60,
+                              capture_output=True, text=True).stdout.strip()
+
     def log(self):
         with open(self.environment["PG_LOG"], errors="replace") as f:
             return f.read()
