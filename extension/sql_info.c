@@ -301,12 +301,17 @@ automation_doctor(PG_FUNCTION_ARGS)
 Datum
 automation_installed(PG_FUNCTION_ARGS)
 {
+	Oid marker = get_relname_relid(AUT__MARKER_TABLE, get_namespace_oid(AUT__EXTENSION, false));
+
 	(void) fcinfo;
 	/* Core speaks UTF-8, and so does the wire. */
 	if (GetDatabaseEncoding() != PG_UTF8)
 		ereport(ERROR, (errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
 						errmsg("automation needs a database with encoding UTF8, this one has %s",
 							   GetDatabaseEncodingName())));
+	/* After an update workers of the old library look, and leave for new ones. */
+	if (OidIsValid(marker))
+		CacheInvalidateRelcacheByRelid(marker);
 	aut__start_at_commit();
 	PG_RETURN_VOID();
 }
