@@ -275,7 +275,25 @@ SELECT a.name AS automation,
  GROUP BY a.id;
 COMMENT ON VIEW automation.stats IS 'Per automation: how many of the runs that are kept ended how, and how long they took.';
 
-GRANT SELECT ON automation.automations, automation.runs, automation.gaps, automation.slots, automation.stats
+CREATE VIEW automation.webhooks WITH (security_barrier) AS
+SELECT w.id,
+       w.source,
+       w.name,
+       w.owner,
+       w.enabled,
+       w.event_key_expr,
+       w.signature_header,
+       COALESCE(w.signature_scheme, 'hmac_sha256_hex') AS signature_scheme,
+       w.event_id_header,
+       '/v1/events/' OPERATOR(pg_catalog.||) w.org_id::text OPERATOR(pg_catalog.||) '/' OPERATOR(pg_catalog.||) w.source AS path,
+       w.created_at,
+       w.updated_at
+  FROM automation.custom_webhook w
+ WHERE automation._may_see(w.owner);
+COMMENT ON VIEW automation.webhooks IS 'The sources of events you may see. Their secrets are nowhere to be seen.';
+COMMENT ON COLUMN automation.webhooks.path IS 'Where deliveries go, below the base of the HTTP API.';
+
+GRANT SELECT ON automation.webhooks, automation.automations, automation.runs, automation.gaps, automation.slots, automation.stats
    TO automation_admin, automation_user, automation_reader;
 
 -- ---- automations ----------------------------------------------------------------------------
@@ -351,6 +369,61 @@ AS 'MODULE_PATHNAME', 'automation_upload';
 COMMENT ON FUNCTION automation.upload(text, bytea, text) IS
 'Keep a gzip tarball in the database. Its address for create(tarball_url => …) is oh-internal://uploads/<id>.';
 REVOKE ALL ON FUNCTION automation.upload(text, bytea, text) FROM PUBLIC;
+
+-- ---- webhooks -------------------------------------------------------------------------------
+
+CREATE FUNCTION automation.create_webhook(
+    name text,
+    source text,
+    event_key_expr text DEFAULT NULL,
+    signature_header text DEFAULT NULL,
+    signature_scheme text DEFAULT NULL,
+    event_id_header text DEFAULT NULL,
+    own_secret text DEFAULT NULL,
+    OUT id uuid,
+    OUT secret text)
+RETURNS record
+LANGUAGE c VOLATILE CALLED ON NULL INPUT PARALLEL UNSAFE
+AS 'MODULE_PATHNAME', 'automation_create_webhook';
+COMMENT ON FUNCTION automation.create_webhook(text, text, text, text, text, text, text) IS
+'A new source of events. The secret that signs them is made and told once, here; with own_secret it is yours and null is answered. Needs automation.secret_key_file.';
+REVOKE ALL ON FUNCTION automation.create_webhook(text, text, text, text, text, text, text) FROM PUBLIC;
+
+CREATE FUNCTION automation.alter_webhook(
+    source text,
+    new_name text DEFAULT NULL,
+    event_key_expr text DEFAULT NULL,
+    signature_header text DEFAULT NULL,
+    signature_scheme text DEFAULT NULL,
+    event_id_header text DEFAULT NULL,
+    enabled boolean DEFAULT NULL)
+RETURNS void
+LANGUAGE c VOLATILE CALLED ON NULL INPUT PARALLEL UNSAFE
+AS 'MODULE_PATHNAME', 'automation_alter_webhook';
+COMMENT ON FUNCTION automation.alter_webhook(text, text, text, text, text, text, boolean) IS
+'Change a webhook, found by its source or id. What is not given stays as it is; an empty signature_scheme or event_id_header takes it away.';
+REVOKE ALL ON FUNCTION automation.alter_webhook(text, text, text, text, text, text, boolean) FROM PUBLIC;
+
+CREATE FUNCTION automation.rotate_webhook_secret(source text)
+RETURNS text
+LANGUAGE c VOLATILE STRICT PARALLEL UNSAFE
+AS 'MODULE_PATHNAME', 'automation_rotate_webhook_secret';
+COMMENT ON FUNCTION automation.rotate_webhook_secret(text) IS 'Make a new secret for a webhook and tell it; the old one is worth nothing from the commit on.';
+REVOKE ALL ON FUNCTION automation.rotate_webhook_secret(text) FROM PUBLIC;
+
+CREATE FUNCTION automation.drop_webhook(source text)
+RETURNS void
+LANGUAGE c VOLATILE STRICT PARALLEL UNSAFE
+AS 'MODULE_PATHNAME', 'automation_drop_webhook';
+COMMENT ON FUNCTION automation.drop_webhook(text) IS 'Forget a webhook and its secret.';
+REVOKE ALL ON FUNCTION automation.drop_webhook(text) FROM PUBLIC;
+
+GRANT EXECUTE ON FUNCTION
+    automation.create_webhook(text, text, text, text, text, text, text),
+    automation.alter_webhook(text, text, text, text, text, text, boolean),
+    automation.rotate_webhook_secret(text),
+    automation.drop_webhook(text)
+ TO automation_admin, automation_user;
 
 -- ---- runs -----------------------------------------------------------------------------------
 
