@@ -188,7 +188,8 @@ aut__agent_exit_file(const aut_http_reply *reply, aut_agent_answer *out)
 							  .has_exit_code = true,
 							  .exit_code = code,
 							  .signalled = strcmp(signal, "-") != 0,
-							  .elapsed_s = elapsed};
+							  .elapsed_s = elapsed,
+							  .age_s = reply->age_s};
 	return true;
 }
 

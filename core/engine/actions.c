@@ -587,6 +587,18 @@ stop(aut_job *job)
  * ends all the same. */
 #define HEALTH_TRIES_MAX 3
 
+#define NOTICED_LATE_S 5
+
+/* An end that was noticed late (nobody was there to look) was when the agent says that it was. */
+static int64_t
+ended_at(const aut_job *job, int64_t now)
+{
+	int64_t ago = job->end.ended ? job->end.age_s : 0;
+	if (ago < NOTICED_LATE_S || ago > (now - job->task.run.started_at) / AUT_US_PER_S)
+		return now;
+	return now - ago * AUT_US_PER_S;
+}
+
 static aut_status
 finish_run(aut_unit *unit, aut_db *db, aut_error *err)
 {
@@ -595,7 +607,7 @@ finish_run(aut_unit *unit, aut_db *db, aut_error *err)
 	aut_run_end end = {.id = job->task.run.id,
 					   .status = job->verdict.status,
 					   .from_running = true,
-					   .completed_at = now,
+					   .completed_at = ended_at(job, now),
 					   .error_detail = job->verdict.error_detail,
 					   .status_detail = job->verdict.status_detail,
 					   .has_exit_code = job->verdict.has_exit_code,

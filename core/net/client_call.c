@@ -147,6 +147,7 @@ on_header(char *line, size_t size, size_t count, void *payload)
 	{
 		/* a new reply begins (after 100 Continue, say): what the one before said is void */
 		call->retry_after_s = -1;
+		call->date_s = call->modified_s = -1;
 		call->content_range_total = -1;
 	}
 	else if ((value = header_value(line, len, "Retry-After", text)) != NULL)
@@ -155,6 +156,14 @@ on_header(char *line, size_t size, size_t count, void *payload)
 		{
 			call->retry_after_s = -1;
 		}
+	}
+	else if ((value = header_value(line, len, "Date", text)) != NULL)
+	{
+		call->date_s = (int64_t) curl_getdate(value, NULL);
+	}
+	else if ((value = header_value(line, len, "Last-Modified", text)) != NULL)
+	{
+		call->modified_s = (int64_t) curl_getdate(value, NULL);
 	}
 	else if ((value = header_value(line, len, "Content-Range", text)) != NULL)
 	{
@@ -345,6 +354,7 @@ aut__call_clear(aut_http_call *call)
 	}
 	call->reply_too_long = false;
 	call->retry_after_s = -1;
+	call->date_s = call->modified_s = -1;
 	call->content_range_total = -1;
 	call->error = (aut_error) AUT_ERROR_INIT;
 	call->curl_error[0] = '\0';
@@ -608,6 +618,7 @@ aut__call_prepare(aut_http_call *call, const aut_http_request *request, bool loo
 	call->repeatable =
 		strcmp(request->method, "POST") != 0 && strcmp(request->method, "PATCH") != 0;
 	call->retry_after_s = -1;
+	call->date_s = call->modified_s = -1;
 	call->content_range_total = -1;
 	if (request->body != NULL)
 	{
@@ -770,6 +781,8 @@ aut__call_reply(aut_http_call *call, CURLcode result, aut_http_reply *reply)
 	reply->body_len = call->reply.len;
 	reply->content_type = "";
 	reply->retry_after_s = call->retry_after_s;
+	if (call->modified_s >= 0 && call->date_s > call->modified_s)
+		reply->age_s = call->date_s - call->modified_s;
 	reply->content_range_total = call->content_range_total;
 	if (call->error.code != AUT_OK)
 	{

@@ -110,6 +110,7 @@ struct aut_http_call
 	aut_buf reply;
 	bool reply_too_long;
 	int64_t retry_after_s;
+	int64_t date_s, modified_s; /* of the headers, or -1 */
 	int64_t content_range_total;
 	aut_error error; /* set when the call ended without curl */
 	char curl_error[CURL_ERROR_SIZE];

@@ -160,6 +160,7 @@ typedef struct aut_agent_answer
 	bool from_event;   /* the code is the agent's (no exit file): -1 its time limit, -s a signal */
 	bool never_ran;    /* the agent could not start it at all (its code is -1) */
 	int64_t elapsed_s; /* seconds the command took, or -1 */
+	int64_t age_s;     /* ended: how long ago, by the agent's own clock; 0: just now, or not told */
 	bool found;        /* probe: this attempt has been started */
 	bool group_gone;   /* alive: no process of the attempt is left, and no exit code either */
 	const char *stdout_tail,

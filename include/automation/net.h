@@ -124,6 +124,7 @@ typedef struct aut_http_reply
 	size_t body_len;
 	const char *content_type;    /* "" when none */
 	int64_t retry_after_s;       /* of a Retry-After header in seconds, or -1 */
+	int64_t age_s; /* Date less Last-Modified: how long ago it changed by its own clock; 0: not told */
 	int64_t content_range_total; /* N of "Content-Range: bytes …/N", or -1 */
 	bool unsent;     /* there was no connection: the request never left (status is not AUT_OK) */
 	aut_error error; /* the story when status is not AUT_OK */

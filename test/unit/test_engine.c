@@ -3,6 +3,8 @@
  * test/unit/test_engine.c - the engine over a real SQLite file and a real agent process: runs in every
  * state, crashes, and agents that go away (the fixture tells how).
  */
+#include <sys/stat.h>
+
 #include "test/unit/engine_fixture.h"
 #include "test/unit/torture.h"
 
@@ -456,6 +458,36 @@ test_engine__stopping_cleans_up_what_has_ended(void **state)
 	await(f, nothing_is_left, &run, "the agent to remove the run's files");
 }
 
+/* Nobody was there to see the end; the agent's file system was. */
+static void
+test_engine__end_that_was_noticed_late_has_its_own_time(void **state)
+{
+	fixture *f = *state;
+	aut_uuid id = create(f, "#!/bin/sh\n", NULL, 60);
+	aut_uuid run = trigger(f, &id);
+	char run_text[AUT_UUID_TEXT_MAX], path[200];
+	struct timespec times[2] = {{0}, {0}};
+	aut_uuid_format(&run, run_text);
+	snprintf(path, sizeof path, "/tmp/automation-%s.1/exit", run_text);
+	await(f, is_started, &run, "the run to be started");
+	engine_crash(f); /* at most a round later: before any look at it */
+	double end = seconds() + 10;
+	while (access(path, F_OK) != 0 && seconds() < end)
+		usleep(10000);
+	times[0].tv_sec = times[1].tv_sec = time(NULL) - 3600;
+	assert_int_equal(utimensat(AT_FDCWD, path, times, 0), 0);
+	aut_clock_manual_advance(&f->clock, 7200 * AUT_US_PER_S);
+	engine_start(f);
+	await(f, has_ended, &run, "the run to end");
+	assert_ended(f, &run, AUT_RUN_COMPLETED, NULL);
+	aut_run_list list = run_of(f, &run);
+	int64_t ago = f->clock.now_us - list.items[0].completed_at;
+	assert_in_range(ago, 3590 * AUT_US_PER_S, 3660 * AUT_US_PER_S);
+	assert_true(list.items[0].completed_at >= list.items[0].started_at);
+	aut_run_list_done(&list);
+	await(f, is_clean, &run, "the run to be cleaned");
+}
+
 /* Nobody does what a dead process had begun: the next one does not wait for it. */
 static void
 test_engine__files_of_a_run_that_had_ended_go_right_after_a_crash(void **state)
@@ -645,6 +677,7 @@ main(void)
 		TEST(test_engine__run_that_vanished_is_told_as_lost),
 		TEST(test_engine__agent_gone_for_good_does_not_keep_a_run_running),
 		TEST(test_engine__stopping_cleans_up_what_has_ended),
+		TEST(test_engine__end_that_was_noticed_late_has_its_own_time),
 		TEST(test_engine__files_of_a_run_that_had_ended_go_right_after_a_crash),
 		TEST(test_engine__stopping_waits_a_moment_for_who_reported_its_end),
 		TEST(test_engine__stopping_does_not_wait_for_ever),
