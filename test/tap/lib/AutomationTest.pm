@@ -17,7 +17,7 @@ use Test::More;
 use Time::HiRes qw(time);
 
 our @EXPORT = qw(cluster psql psql_fails wait_until wait_query ctl server_log server_log_from worker_pid
-  agent stop_agent free_port slurp background finish root pgdata signal_backend http key_file standby);
+  agent stop_agent free_port slurp background finish root pgdata signal_backend http key_file standby adopt);
 
 my $root = do { local $_ = __FILE__; s{/test/tap/lib/[^/]+$}{}; $_ eq __FILE__ ? '.' : $_ };
 my @clusters;    # PGDATA folders
@@ -54,6 +54,9 @@ sub ctl
 	system("$root/test/pg-cluster", $command, $ENV{PGDATA}) == 0 or die "pg-cluster $command failed";
 	return;
 }
+
+# A cluster made elsewhere, to be stopped and removed at the end.
+sub adopt { my ($data) = @_; push @clusters, $data; return }
 
 # Make a standby of the cluster of the environment; returns the environment that points to it.
 sub standby
