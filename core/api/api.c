@@ -135,13 +135,7 @@ request_begin(aut_api_request *request, const aut_api_match *match, aut_error *e
 	aut_status status = AUT_OK;
 	char name[32];
 
-	if (match->id != NULL && (request->route->flags & AUT_ROUTE_WORD) != 0)
-	{
-		request->text[0] = aut_arena_strndup(&request->arena, match->id, match->id_len);
-		if (request->text[0] == NULL)
-			status = aut_fail(err, AUT_ENOMEM, "out of memory");
-	}
-	else if (match->id != NULL && !aut_uuid_parse(match->id, match->id_len, &request->id))
+	if (match->id != NULL && !aut_uuid_parse(match->id, match->id_len, &request->id))
 	{
 		size_t len = match->id_name_len < sizeof name ? match->id_name_len : sizeof name - 1;
 
@@ -150,6 +144,12 @@ request_begin(aut_api_request *request, const aut_api_match *match, aut_error *e
 		status =
 			aut__api_problem(request, "uuid_parsing", "path", name, "Input should be a valid UUID",
 							 json_stringn(match->id, match->id_len), NULL, err);
+	}
+	if (status == AUT_OK && match->word != NULL)
+	{
+		request->word = aut_arena_strndup(&request->arena, match->word, match->word_len);
+		if (request->word == NULL)
+			status = aut_fail(err, AUT_ENOMEM, "out of memory");
 	}
 	if (status == AUT_OK && (request->route->flags & AUT_ROUTE_PAGE) != 0)
 		status = aut__api_read_page(request, err);
@@ -441,6 +441,7 @@ aut_api_active(const aut_api *api)
 static void
 api_drop(aut_api *api)
 {
+	aut_event_cache_free(api->events);
 	aut__api_guard_done(api);
 	for (size_t i = 0; api->keys[i] != NULL; i++)
 	{

@@ -12,6 +12,7 @@
 
 #include "automation/api.h"
 #include "automation/object.h"
+#include "automation/service_events.h"
 
 #define AUT_API_BODY_MAX         1048576
 #define AUT_API_KEYS_MAX         8
@@ -67,6 +68,7 @@ struct aut_api
 	aut_api_upstream *upstream; /* made at the first question */
 	struct aut_api_profiles *profiles;
 	aut_api_follower *followers;
+	aut_event_cache *events;
 	aut_objects *objects;     /* made when first needed */
 	aut_api_request *storing; /* requests that wait for an object */
 	int storing_count;
@@ -82,7 +84,6 @@ enum
 	AUT_ROUTE_PAGE = 8,      /* takes limit and offset, or a cursor */
 	AUT_ROUTE_NEWS = 16,     /* changes the run it names: its followers want to know */
 	AUT_ROUTE_UNLISTED = 32, /* about the API, not of it: not in its description */
-	AUT_ROUTE_WORD = 128,    /* its {…} is a text, not an id: text[0] */
 	AUT_ROUTE_PROFILES = 64  /* its body may name an agent profile, which only the cloud knows */
 };
 
@@ -162,11 +163,15 @@ typedef struct aut_api_match
 	size_t id_len;
 	const char *id_name; /* "automation_id" */
 	size_t id_name_len;
+	const char *word; /* text of the segment that is no id, or NULL */
+	size_t word_len;
 	bool path_known; /* some other method would do */
 } aut_api_match;
 
 /* The route of a request.  path is decoded; the match points into it. */
 void aut__api_match(const aut_api *api, const char *method, const char *path, aut_api_match *out);
+/* Must a segment {name} be a UUID? */
+bool aut__api_segment_is_id(const char *name, size_t len);
 /* Append the methods of a path, comma separated. */
 void aut__api_allow(const aut_api *api, const char *path, aut_buf *out);
 /* For tests and documents: the table, NULL after the last. */
@@ -188,6 +193,7 @@ struct aut_api_request
 
 	/* read before the unit */
 	aut_uuid id;
+	const char *word; /* of the path, or NULL */
 	int64_t limit, offset, after;
 	const char *cursor; /* NULL: by offset */
 	json_t *body;
@@ -198,6 +204,7 @@ struct aut_api_request
 	bool flag;
 	aut_created_by created_by;
 	int64_t delay_s;
+	struct aut_api_header *headers; /* of a delivery, in the arena */
 	bool has_agent_profiles; /* they were asked for */
 	aut_agent_profiles agent_profiles;
 	json_t *profile_ids;
@@ -370,6 +377,14 @@ aut_status aut__api_webhook_delete(aut_api_request *request, aut_db *db, aut_err
 aut_status aut__api_webhook_rotate(aut_api_request *request, aut_db *db, aut_error *err);
 aut_status aut__api_requested_types_begin(aut_api_request *request, aut_error *err);
 aut_status aut__api_requested_types(aut_api_request *request, aut_db *db, aut_error *err);
+
+aut_status aut__api_event_deliver_begin(aut_api_request *request, aut_error *err);
+aut_status aut__api_event_deliver(aut_api_request *request, aut_db *db, aut_error *err);
+aut_status aut__api_event_list_begin(aut_api_request *request, aut_error *err);
+aut_status aut__api_event_list(aut_api_request *request, aut_db *db, aut_error *err);
+aut_status aut__api_event_get(aut_api_request *request, aut_db *db, aut_error *err);
+aut_status aut__api_event_replay(aut_api_request *request, aut_db *db, aut_error *err);
+aut_status aut__api_event_test_filter(aut_api_request *request, aut_db *db, aut_error *err);
 
 void aut__api_health(aut_api_request *request);
 aut_status aut__api_ready(aut_api_request *request, aut_db *db, aut_error *err);

@@ -323,13 +323,16 @@ parameters_json(const aut_api_route *route)
 		 "next_cursor of an answer, or empty: from the newest on; excludes offset"},
 		{NULL, NULL, 0, 0, 0, NULL, NULL, NULL},
 	};
-	const char *id = strchr(route->pattern, '{');
 	json_t *list = json_array();
 
-	if (id != NULL)
-		list = append(list, parameter(id + 1, strcspn(id + 1, "}"), "path", true, false,
-									  (route->flags & AUT_ROUTE_WORD) != 0 ? type_json("string", 6)
-																		   : type_json("uuid", 4)));
+	for (const char *at = strchr(route->pattern, '{'); at != NULL; at = strchr(at + 1, '{'))
+	{
+		size_t len = strcspn(at + 1, "}");
+		bool id = aut__api_segment_is_id(at + 1, len);
+
+		list = append(list, parameter(at + 1, len, "path", true, false,
+									  type_json(id ? "uuid" : "string", id ? 4 : 6)));
+	}
 	if ((route->flags & AUT_ROUTE_PAGE) != 0)
 		list = append_query(list, page);
 	return append_query(list, route->about.query);

@@ -5,7 +5,7 @@
  * The table says for each route its method, path, who may call it, the functions that serve it, and what
  * goes in and comes out; openapi.c makes the description of the API from it, so what is described is what
  * is served.  The first row that fits method and path wins, so rows with fixed words stand before rows
- * with an id in the same place; a path that fits only rows of other methods is a 405.  As in the contract
+ * with an id in the same place (a segment whose name ends in _id must be a UUID, another is a word); a path that fits only rows of other methods is a 405.  As in the contract
  * a word that no fixed row claims (GET /v1/runs) is taken as an id and refused as one, later, after
  * authentication.
  *
@@ -48,6 +48,16 @@ static const aut_api_member logs_query[] = {
 	 .initial = "65536", .doc = "bytes at most"},
 	{"follow", "boolean", OURS, .initial = "false",
 	 .doc = "answer with server-sent events until the run has ended"},
+	{NULL},
+};
+
+static const aut_api_member event_list_query[] = {
+	{"limit", "integer", OURS | AUT_MEMBER_FROM, .min = 1, .max = AUT_API_LIMIT_MAX,
+	 .initial = "50"},
+	{"cursor", "string", OURS, .doc = "next_cursor of an answer, or empty: from the newest on"},
+	{"source", "string", OURS, .min = 1, .max = 255},
+	{"key", "string", OURS, .max = 4096, .doc = "only events with exactly this key"},
+	{"state", "@EventState", OURS},
 	{NULL},
 };
 
@@ -113,11 +123,30 @@ static const aut_api_route routes[] = {
 			   .reply = "CustomWebhookSecretResponse", .errors = "404 503"}},
 
 	/* events */
-	{"GET", "/v1/events/{source}/requested-types", AUT_ROUTE_WORD, NULL, 200,
+	{"GET", "/v1/events/{source}/requested-types", 0, NULL, 200,
 	 aut__api_requested_types_begin, aut__api_requested_types,
 	 .about = {"requested_event_types",
 			   "What a forwarder of a built-in source is asked for; signed with the shared secret",
 			   .reply = "RequestedEventTypesResponse", .errors = "401 404 422"}},
+
+	/* events */
+	{"GET", "/v1/events", MORE, "V", 200, aut__api_event_list_begin, aut__api_event_list,
+	 .about = {"list_events", "Events that came in, newest first", event_list_query,
+			   .reply = "EventListResponse"}},
+	{"POST", "/v1/events/test-filter", MORE, "V", 200, aut__api_body_begin,
+	 aut__api_event_test_filter,
+	 .about = {"test_filter", "Which of the newest events a pattern and filter would let through",
+			   .body = "TestFilterRequest", .reply = "TestFilterResponse"}},
+	{"GET", "/v1/events/{event_id}", MORE, "V", 200, .run = aut__api_event_get,
+	 .about = {"get_event", "One event: what it said, whom it concerned and why",
+			   .reply = "EventDetailResponse", .errors = "404"}},
+	{"POST", "/v1/events/{event_id}/replay", MORE, "M", 200, .run = aut__api_event_replay,
+	 .about = {"replay_event", "Match it again, by the automations as they are now",
+			   .reply = "ReplayResponse", .errors = "404 409"}},
+	{"POST", "/v1/events/{org_id}/{source}", 0, NULL, 200, aut__api_event_deliver_begin,
+	 aut__api_event_deliver,
+	 .about = {"receive_event", "A signed delivery of a provider", .reply = "EventResponse",
+			   .errors = "400 401 404 413"}},
 
 	/* automations */
 	{"POST", "/v1", AUTH | AUT_ROUTE_PROFILES, "V", 201, aut__api_body_begin, aut__api_automation_create,
@@ -191,6 +220,12 @@ aut__api_route_at(size_t index)
 	return index < ROUTE_COUNT ? &routes[index] : NULL;
 }
 
+bool
+aut__api_segment_is_id(const char *name, size_t len)
+{
+	return len > 3 && memcmp(name + len - 3, "_id", 3) == 0;
+}
+
 /* Does the path fit the pattern?  Notes the segment that stands for {…}. */
 static bool
 fits(const char *pattern, const char *path, aut_api_match *match)
@@ -204,10 +239,18 @@ fits(const char *pattern, const char *path, aut_api_match *match)
 
 			if (len == 0)
 				return false;
-			match->id = path;
-			match->id_len = len;
-			match->id_name = pattern + 1;
-			match->id_name_len = name_len;
+			if (aut__api_segment_is_id(pattern + 1, name_len))
+			{
+				match->id = path;
+				match->id_len = len;
+				match->id_name = pattern + 1;
+				match->id_name_len = name_len;
+			}
+			else
+			{
+				match->word = path;
+				match->word_len = len;
+			}
 			pattern += name_len + 2;
 			path += len;
 		}
@@ -237,6 +280,8 @@ row_fits(const aut_api *api, const aut_api_route *route, const char *path, aut_a
 	match->id_len = 0;
 	match->id_name = NULL;
 	match->id_name_len = 0;
+	match->word = NULL;
+	match->word_len = 0;
 	if (below != NULL && fits(route->pattern, below, match))
 		return true;
 	return (route->flags & AUT_ROUTE_ROOT) != 0 && fits(route->pattern, path, match);

@@ -420,6 +420,110 @@ static const aut_api_member requested_types[] = {
 	{NULL},
 };
 
+/* ---- events ------------------------------------------------------------------------------------ */
+
+static const aut_api_member event_answer[] = {
+	{"received", "boolean", NEED},
+	{"matched", "integer", NEED},
+	{"runs_created", "[string]", NEED},
+	{"conversations_continued", "[string]"},
+	{NULL},
+};
+
+#define EVENT                                                                                      \
+	{"id", "uuid", NEED | OURS}, {"org_id", "uuid", NEED | OURS},                                  \
+		{"source", "string", NEED | OURS},                                                         \
+		{"provider_event_id", "string?", NEED | OURS,                                              \
+		 .doc = "the provider's id of the delivery"},                                              \
+		{"event_key", "string?", NEED | OURS}, {"state", "@EventState", NEED | OURS},              \
+		{"why", "string?", NEED | OURS, .doc = "why it was ignored or is no event"},               \
+		{"matched", "integer", NEED | OURS, .doc = "automations that took it"},                    \
+		{"considered", "integer", NEED | OURS, .doc = "automations that were asked"},              \
+	{                                                                                              \
+		"received_at", "time", NEED | OURS                                                         \
+	}
+
+static const aut_api_member event[] = {EVENT, {NULL}};
+
+static const aut_api_member event_list[] = {
+	{"events", "[@EventSummary]", NEED | OURS},
+	NEXT_CURSOR,
+	{NULL},
+};
+
+static const aut_api_member event_verdict[] = {
+	{"automation_id", "uuid", NEED | OURS},
+	{"automation_name", "string?", NEED | OURS, .doc = "null: it is gone"},
+	{"verdict", "one-of matched,error,filter,disabled,pattern", NEED | OURS,
+	 .doc = "the first clause that stopped it"},
+	{"why", "string?", NEED | OURS, .doc = "of an error"},
+	{NULL},
+};
+
+static const aut_api_member event_run[] = {
+	{"id", "uuid", NEED | OURS},
+	{"automation_id", "uuid", NEED | OURS},
+	{"status", "@RunStatus", NEED | OURS},
+	{"subject_key", "string?", NEED | OURS},
+	{"replayed", "boolean", NEED | OURS},
+	{"created_at", "time", NEED | OURS},
+	{NULL},
+};
+
+#define VERDICTS                                                                                   \
+	{"verdicts", "[@EventVerdict]", NEED | OURS, .doc = "at most 100, those that matched first"},  \
+	{                                                                                              \
+		"verdict_counts", "map integer", NEED | OURS, .doc = "all of them"                         \
+	}
+
+static const aut_api_member event_detail[] = {
+	EVENT,
+	{"payload", "any", NEED | OURS, .doc = "what filters see; null when the body is no event"},
+	{"body_text", "string?", NEED | OURS, .doc = "the body, when payload is null"},
+	{"headers", "map string?", NEED | OURS},
+	VERDICTS,
+	{"runs", "[@EventRun]", NEED | OURS, .doc = "at most 100, oldest first"},
+	{NULL},
+};
+
+static const aut_api_member event_replay[] = {
+	{"received", "boolean", NEED | OURS},
+	{"matched", "integer", NEED | OURS},
+	{"runs_created", "[string]", NEED | OURS},
+	{"conversations_continued", "[string]", NEED | OURS},
+	{"event_id", "uuid", NEED | OURS},
+	{"considered", "integer", NEED | OURS},
+	VERDICTS,
+	{NULL},
+};
+
+static const aut_api_member test_filter_request[] = {
+	{"source", "string?", OURS, .min = 1, .max = 255, .doc = "only events of it"},
+	{"on", "either string;[string]?", OURS, .doc = "patterns, as a trigger has them"},
+	{"filter", "string?", OURS},
+	{"limit", "integer?", OURS | FROM, .min = 1, .max = 100,
+	 .doc = "newest events that are tried; 20"},
+	{NULL},
+};
+
+static const aut_api_member tried_event[] = {
+	{"id", "uuid", NEED | OURS},
+	{"source", "string", NEED | OURS},
+	{"event_key", "string?", NEED | OURS},
+	{"received_at", "time", NEED | OURS},
+	{"matched", "boolean", NEED | OURS},
+	{"why", "string?", NEED | OURS, .doc = "why not"},
+	{NULL},
+};
+
+static const aut_api_member test_filter[] = {
+	{"considered", "integer", NEED | OURS},
+	{"matched", "integer", NEED | OURS},
+	{"truncated", "boolean", NEED | OURS, .doc = "the bodies were too long to look at all"},
+	{"events", "[@TriedEvent]", NEED | OURS},
+	{NULL},
+};
+
 /* ---- service and errors ------------------------------------------------------------------------ */
 
 static const aut_api_member health[] = {{"status", "string", NEED}, {NULL}};
@@ -479,7 +583,14 @@ static const aut_api_schema schemas[] = {
 	{"ErrorResponse", NULL, error_response, .addition = true},
 	{"EventCapabilities", NULL, event_capabilities},
 	{"EventDetectionRule", NULL, detection_rule},
+	{"EventDetailResponse", NULL, event_detail, .addition = true},
+	{"EventListResponse", NULL, event_list, .addition = true},
+	{"EventResponse", NULL, event_answer},
+	{"EventRun", NULL, event_run, .addition = true},
+	{"EventState", "one-of MATCHED,UNMATCHED,IGNORED,UNPARSEABLE", NULL, .addition = true},
+	{"EventSummary", NULL, event, .addition = true},
 	{"EventTrigger", NULL, event_trigger, .closed = true},
+	{"EventVerdict", NULL, event_verdict, .addition = true},
 	{"ExperimentVariant", NULL, experiment_variant, .closed = true},
 	{"FailureKind", "one-of auth,quota,rate_limit,config,transient,agent_action,internal,unknown",
 	 NULL},
@@ -489,6 +600,7 @@ static const aut_api_schema schemas[] = {
 	{"PluginSource", NULL, sdk_plugin_source},
 	{"PublicAutomationState", "one-of ACTIVE,INACTIVE", NULL},
 	{"ReadyResponse", NULL, ready, .addition = true},
+	{"ReplayResponse", NULL, event_replay, .addition = true},
 	{"RepoSource", NULL, repo_source, .closed = true},
 	{"RequestedEventTypesResponse", NULL, requested_types},
 	{"RunCompleteRequest", NULL, run_complete, .closed = true},
@@ -499,6 +611,9 @@ static const aut_api_schema schemas[] = {
 	{"ServerInfoResponse", NULL, server_info, .addition = true},
 	{"TemplateProvenance", NULL, template_provenance, .closed = true},
 	{"TriggerCapabilities", NULL, trigger_capabilities},
+	{"TestFilterRequest", NULL, test_filter_request, .closed = true, .addition = true},
+	{"TestFilterResponse", NULL, test_filter, .addition = true},
+	{"TriedEvent", NULL, tried_event, .addition = true},
 	{"TriggerRequest", NULL, trigger_request, .closed = true, .addition = true},
 	{"UpdateAutomationPluginSource", NULL, plugin_source, .closed = true},
 	{"UpdateAutomationRequest", NULL, automation_update, .closed = true},

@@ -78,6 +78,6 @@ aut_status
 aut__api_requested_types(aut_api_request *request, aut_db *db, aut_error *err)
 {
 	(void) db;
-	return aut_service_requested_types(&request->call, request->text[0], kept_header, request,
+	return aut_service_requested_types(&request->call, request->word, kept_header, request,
 									   &request->result, err);
 }

@@ -465,6 +465,31 @@ aut_exchange_header(const aut_exchange *exchange, const char *name)
 	return MHD_lookup_connection_value(exchange->connection, MHD_HEADER_KIND, name);
 }
 
+struct header_walk
+{
+	bool (*cb)(void *payload, const char *name, const char *value);
+	void *payload;
+};
+
+static enum MHD_Result
+header_step(void *cls, enum MHD_ValueKind kind, const char *name, const char *value)
+{
+	const struct header_walk *walk = cls;
+
+	(void) kind;
+	return walk->cb(walk->payload, name, value != NULL ? value : "") ? MHD_YES : MHD_NO;
+}
+
+void
+aut_exchange_each_header(const aut_exchange *exchange,
+						 bool (*cb)(void *payload, const char *name, const char *value),
+						 void *payload)
+{
+	struct header_walk walk = {cb, payload};
+
+	(void) MHD_get_connection_values(exchange->connection, MHD_HEADER_KIND, header_step, &walk);
+}
+
 const void *
 aut_exchange_body(const aut_exchange *exchange, size_t *out_len)
 {

@@ -218,6 +218,10 @@ void aut_exchange_each_query(const aut_exchange *exchange,
 							 bool (*cb)(void *payload, const char *name, const char *value),
 							 void *payload);
 const char *aut_exchange_header(const aut_exchange *exchange, const char *name); /* NULL: absent */
+/* Walk over all headers of the request; stops when cb returns false. */
+void aut_exchange_each_header(const aut_exchange *exchange,
+							  bool (*cb)(void *payload, const char *name, const char *value),
+							  void *payload);
 const void *aut_exchange_body(const aut_exchange *exchange, size_t *out_len);    /* never NULL */
 /* The body was longer than the limit: what came after it was read and dropped (up to 16 MiB, then the
  * connection is closed), body holds the first part.  The handler answers (413, or its route's own). */
