@@ -156,13 +156,22 @@ load(aut_job *job)
 }
 
 static void
-fetch(aut_job *job)
+fetch_allowed(aut_job *job)
 {
 	aut_error err = AUT_ERROR_INIT;
 	const aut_settings *s = job->engine->options.settings;
 	aut_status status =
 		aut_agent_fetch(job->agent, job->task.tarball_path, s->external_max_filesize,
 						s->external_download_timeout, answered, job, &err);
+	if (status != AUT_OK)
+		not_begun(job, status, &err);
+}
+
+static void
+fetch(aut_job *job)
+{
+	aut_error err = AUT_ERROR_INIT;
+	aut_status status = aut__job_lookup(job, job->task.tarball_path, fetch_allowed, &err);
 	if (status != AUT_OK)
 		not_begun(job, status, &err);
 }

@@ -80,6 +80,9 @@ struct aut_job
 	bool troubled;       /* no place was given: */
 	aut_place_trouble trouble;
 	aut_agent *agent;
+	aut_http_call *lookup; /* of the tarball's host, under url_policy */
+	aut_url_policy *url_policy;
+	void (*lookup_done)(aut_job *job);
 	aut_blob *blob;
 	aut_buf env; /* lives until the upload's answer */
 
@@ -247,6 +250,12 @@ int64_t aut__jobs_next_due(const aut_engine *engine); /* AUT_TIME_MAX: none */
 void aut__job_unit(aut_job *job, aut_status (*run)(aut_unit *, aut_db *, aut_error *),
 				   void (*done)(aut_unit *, aut_status, const aut_error *));
 aut_job *aut__job_of_unit(aut_unit *unit);
+
+/* lookup.c: may the place be told to download from there?  Then done, at once or later; else RETRY or
+ * FAIL.  What cannot be asked is returned. */
+aut_status aut__job_lookup(aut_job *job, const char *url, void (*done)(aut_job *job),
+						   aut_error *err);
+void aut__job_lookup_drop(aut_job *job);
 
 /* actions.c */
 void aut__action_run(aut_job *job, aut_action action);

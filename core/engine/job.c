@@ -167,6 +167,7 @@ aut__job_free(aut_job *job)
 	engine->jobs--;
 	if (job->look_in_flight)
 		engine->looks_in_flight--;
+	aut__job_lookup_drop(job);
 	aut_agent_free(job->agent);
 	if (job->placed)
 		aut_place_done(&job->place);

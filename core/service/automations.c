@@ -215,6 +215,8 @@ aut__tarball_check(const aut_call *call, const char *tarball_path, aut_error *er
 				err, AUT_EINVAL,
 				"tarball_path must be oh-internal://uploads/<uuid> or a URL with https://, "
 				"s3:// or gs://");
+		if (strncmp(tarball_path, "https://", 8) == 0)
+			return aut__url_check(call, tarball_path, "tarball_path", err);
 		return AUT_OK;
 	}
 	if (!aut__tarball_upload(tarball_path, &id))

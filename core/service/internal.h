@@ -297,6 +297,9 @@ aut_status aut__model_resolve(const aut_call *call, const char *requested, const
 							  aut_error *err);
 /* EINVAL: unknown; or why the profiles could not be asked for. */
 aut_status aut__agent_profile_check(const aut_call *call, const aut_uuid *id, aut_error *err);
+/* May users name this URL, by its text?  EINVAL, which says in what member it stands. */
+aut_status aut__url_check(const aut_call *call, const char *url, const char *member,
+						  aut_error *err);
 /* The rules for a tarball_path: another's upload is as good as none. */
 aut_status aut__tarball_check(const aut_call *call, const char *tarball_path, aut_error *err);
 

@@ -17,7 +17,7 @@
 #include <string.h>
 #include <strings.h>
 
-#include "automation/settings.h"
+#include "automation/service.h"
 
 #define PREFIX   "AUTOMATION_"
 #define API_PATH "/api/automation"
@@ -600,6 +600,8 @@ aut_status
 aut_settings_check(const aut_settings *settings, aut_error *err)
 {
 	aut_backend_choice backend = aut_settings_backend(settings);
+	aut_url_policy *policy = NULL;
+	aut_status status;
 
 	if (backend == AUT_BACKEND_AGENT_SERVER && settings->agent_server_url[0] == '\0')
 		return aut_fail(err, AUT_EINVAL,
@@ -618,7 +620,9 @@ aut_settings_check(const aut_settings *settings, aut_error *err)
 	if (settings->rate_limit_min_wait > settings->rate_limit_max_wait)
 		return aut_fail(err, AUT_EINVAL,
 						PREFIX "RATE_LIMIT_MIN_WAIT is more than " PREFIX "RATE_LIMIT_MAX_WAIT");
-	return AUT_OK;
+	status = aut_url_policy_of(settings, &policy, err);
+	aut_url_policy_free(policy);
+	return status;
 }
 
 char *

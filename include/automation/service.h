@@ -14,6 +14,7 @@
 #define AUT_SERVICE_H
 
 #include "automation/seal.h"
+#include "automation/net.h"
 #include "automation/settings.h"
 #include "automation/webhooks.h"
 
@@ -203,6 +204,13 @@ aut_status aut_service_run_complete(aut_call *call, const aut_uuid *run_id, cons
 aut_status aut_service_run_phase(aut_call *call, const aut_uuid *run_id, const json_t *body,
 								 json_t **out, aut_error *err);
 aut_status aut_service_run_cancel(aut_call *call, const aut_uuid *run_id, json_t **out, aut_error *err);
+
+/* ---- URLs that users give -------------------------------------------------------------------- */
+
+/* The policy that the settings make; aut_url_policy_free. */
+aut_status aut_url_policy_of(const aut_settings *settings, aut_url_policy **out, aut_error *err);
+/* Must the addresses behind a name be looked at, too, before something is downloaded from it? */
+bool aut_urls_need_lookup(const aut_settings *settings);
 
 /* ---- custom webhooks ------------------------------------------------------------------------- */
 

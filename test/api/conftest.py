@@ -272,7 +272,7 @@ def cloud():
 @pytest.fixture(scope="session")
 def shared(cloud):
     """A server of several organizations: callers are whom the cloud knows.  Gives a function from a
-    credential (a bearer key) to an Api, with `url` and `log()`."""
+    credential (a bearer key) to an Api, with `url`, `log()` and `embedded`: runs execute as its own user."""
     waits = {"auth_initial_backoff": "0.02", "auth_max_backoff": "0.1", "http_timeout": "3"}
     if HOST == "url":
         pytest.skip("needs a server of its own")
@@ -292,6 +292,7 @@ def shared(cloud):
 
     api.url = server.url
     api.log = server.log
+    api.embedded = HOST == "daemon"
     yield api
     server.end()
 
