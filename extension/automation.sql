@@ -341,6 +341,32 @@ COMMENT ON FUNCTION automation.alter(text, text, text, text, text, text, bytea, 
 'Change an automation, found by name or id. What is not given stays as it is.';
 REVOKE ALL ON FUNCTION automation.alter(text, text, text, text, text, text, bytea, text, text, interval, boolean, text, text, text) FROM PUBLIC;
 
+CREATE FUNCTION automation.create_prompt(
+    name text,
+    prompt text,
+    repos jsonb DEFAULT NULL,
+    plugins jsonb DEFAULT NULL,
+    schedule text DEFAULT NULL,
+    timezone text DEFAULT NULL,
+    description text DEFAULT NULL,
+    timeout interval DEFAULT NULL,
+    enabled boolean DEFAULT NULL,
+    model text DEFAULT NULL)
+RETURNS uuid
+LANGUAGE c VOLATILE CALLED ON NULL INPUT PARALLEL UNSAFE
+AS 'MODULE_PATHNAME', 'automation_create_prompt';
+COMMENT ON FUNCTION automation.create_prompt(text, text, jsonb, jsonb, text, text, text, interval, boolean, text) IS
+'Create an automation that holds a conversation with an agent, and return its id. repos is a list of repositories that the agent finds cloned (URLs, or objects with url, ref, provider), plugins a list of objects with source, ref, repo_path. The rest is as for create().';
+REVOKE ALL ON FUNCTION automation.create_prompt(text, text, jsonb, jsonb, text, text, text, interval, boolean, text) FROM PUBLIC;
+
+CREATE FUNCTION automation.alter_prompt(name text, prompt text DEFAULT NULL, repos jsonb DEFAULT NULL)
+RETURNS void
+LANGUAGE c VOLATILE CALLED ON NULL INPUT PARALLEL UNSAFE
+AS 'MODULE_PATHNAME', 'automation_alter_prompt';
+COMMENT ON FUNCTION automation.alter_prompt(text, text, jsonb) IS
+'Give an automation that was made with create_prompt() another prompt or other repositories ([] takes them away). What is not given stays as it is.';
+REVOKE ALL ON FUNCTION automation.alter_prompt(text, text, jsonb) FROM PUBLIC;
+
 CREATE FUNCTION automation.pause(name text, note text DEFAULT NULL)
 RETURNS void
 LANGUAGE c VOLATILE CALLED ON NULL INPUT PARALLEL UNSAFE
@@ -555,6 +581,8 @@ GRANT SELECT ON automation.workers TO automation_admin, automation_user, automat
 GRANT EXECUTE ON FUNCTION
     automation.create(text, text, text, text, text, bytea, text, text, interval, boolean, text, text, text),
     automation.alter(text, text, text, text, text, text, bytea, text, text, interval, boolean, text, text, text),
+    automation.create_prompt(text, text, jsonb, jsonb, text, text, text, interval, boolean, text),
+    automation.alter_prompt(text, text, jsonb),
     automation.pause(text, text),
     automation.resume(text),
     automation.drop(text),

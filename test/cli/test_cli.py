@@ -100,7 +100,7 @@ def test_create__tarball_is_taken_as_it_is(daemon, name, tmp_path):
 @pytest.mark.parametrize(
     "args, part",
     [
-        ([], "--script FILE, --dir FOLDER or --tarball FILE"),
+        ([], "--script FILE, --dir FOLDER, --tarball FILE or --prompt TEXT"),
         (["--script", "a", "--dir", "b"], "only one of"),
         (["--tarball", "a"], "--entrypoint"),
         (["--script", "a", "--tz", "UTC"], "no --schedule"),

@@ -27,6 +27,8 @@ _spec.loader.exec_module(support)
 CACHE = pathlib.Path(os.environ.get("AUT_REAL_CACHE") or support.ROOT / "build" / "real-agent").resolve()
 SCRIPT = HERE / "real-agent-server.sh"
 KEY = "key-of-the-real-suite"
+# What runs that install something find in the root: uv, and a cache that outlives them.
+INSTALLS = ["PATH=/opt/uv/bin:/usr/local/bin:/usr/bin:/bin", "UV_CACHE_DIR=/var/cache/uv", "UV_LINK_MODE=hardlink"]
 
 
 class Server:
@@ -53,7 +55,7 @@ class Server:
         return text
 
     def start(self):
-        self.pid = int(re.search(r"^pid=(\d+) ", self.call("start", KEY), re.M)[1])
+        self.pid = int(re.search(r"^pid=(\d+) ", self.call("start", KEY, *INSTALLS), re.M)[1])
         return self
 
     def kill(self):
