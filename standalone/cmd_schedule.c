@@ -1,11 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * standalone/cmd_schedule.c - `automation next`: when does a schedule fire? - and `automation
- * eval`: the same questions in bulk, one JSON object a line, for tests and scripts.
+ * standalone/cmd_schedule.c - `automation next`: when does a schedule fire? - and the same questions as
+ * `automation eval` asks them (cmd_eval.c).
  *
- * Reads arguments and standard input, asks core/schedule, prints.  Keeps nothing.  A question that
- * cannot be answered ends `next` with status 1; in `eval` it gives a line that says so and the next
- * line is read.
+ * Reads arguments, asks core/schedule, prints.  Keeps nothing.  A question that cannot be answered ends
+ * `next` with status 1.
  */
 #include "standalone/cmd_schedule.h"
 
@@ -15,9 +14,8 @@
 
 #include "automation/schedule.h"
 
-#define COUNT_DEFAULT  5
-#define COUNT_MAX      1000
-#define LINE_BYTES_MAX ((size_t) 1 << 20)
+#define COUNT_DEFAULT 5
+#define COUNT_MAX     1000
 
 /* ---- next: arguments ----------------------------------------------------------------------- */
 
@@ -372,8 +370,6 @@ aut_cmd_next(int argc, char **argv)
 /* ---- eval ---------------------------------------------------------------------------------- */
 
 /* Fill `answer` for a question.  AUT_EBADREQ becomes an answer; others end the command. */
-typedef aut_status eval_answer(const json_t *question, json_t *answer, aut_error *err);
-
 static aut_status
 no_memory(aut_error *err)
 {
@@ -443,8 +439,8 @@ want_schedule(const json_t *question, json_t *answer, aut_cron *out_cron, const 
 	return status;
 }
 
-static aut_status
-eval_cron(const json_t *question, json_t *answer, aut_error *err)
+aut_status
+aut_eval_cron(const json_t *question, json_t *answer, aut_error *err)
 {
 	json_t *next = NULL;
 	const aut_tz *tz = NULL;
@@ -484,8 +480,8 @@ eval_cron(const json_t *question, json_t *answer, aut_error *err)
 	return status;
 }
 
-static aut_status
-eval_cron_due(const json_t *question, json_t *answer, aut_error *err)
+aut_status
+aut_eval_cron_due(const json_t *question, json_t *answer, aut_error *err)
 {
 	const aut_tz *tz = NULL;
 	aut_cron cron;
@@ -513,125 +509,6 @@ eval_cron_due(const json_t *question, json_t *answer, aut_error *err)
 	return AUT_OK;
 }
 
-/* One line without its newline; false at the end of input.  A line beyond the limit is read to its
- * end and reported by the buffer's status. */
-static bool
-read_line(aut_buf *line)
-{
-	int c = getchar();
-
-	aut_buf_clear(line);
-	if (c == EOF)
-		return false;
-	for (; c != EOF && c != '\n'; c = getchar())
-		(void) aut_buf_putc(line, (char) c);
-	return true;
-}
-
-static bool
-is_blank_line(const aut_buf *line)
-{
-	return line->len == 0 || strspn(line->data, " \t\r") == line->len;
-}
-
-static aut_status
-eval_line(const aut_buf *line, size_t number, eval_answer *answer_of, aut_error *err)
-{
-	json_t *question = NULL;
-	json_t *answer = json_object();
-	aut_status status = AUT_OK;
-
-	if (answer == NULL)
-		status = no_memory(err);
-	else if (line->status == AUT_ELIMIT)
-		status = aut_fail(err, AUT_EBADREQ, "longer than %zu bytes", LINE_BYTES_MAX);
-	else if (line->status != AUT_OK)
-		status = no_memory(err);
-	else
-		status = aut_json_parse(line->data, line->len, &question, err);
-	if (status == AUT_OK && !json_is_object(question))
-		status = aut_fail(err, AUT_EBADREQ, "expected a JSON object");
-	/* json_object_get answers NULL for anything but an object with that member */
-	if (json_object_get(question, "id") != NULL &&
-		json_object_set(answer, "id", json_object_get(question, "id")) != 0)
-		status = no_memory(err);
-	if (status == AUT_OK)
-		status = answer_of(question, answer, err);
-	if (status == AUT_EBADREQ)
-	{
-		(void) aut_error_context(err, "line %zu", number);
-		status = say_error(answer, "malformed", err->message, err);
-	}
-	if (status == AUT_OK)
-		status = print_line(answer, err);
-	json_decref(question);
-	json_decref(answer);
-	return status;
-}
-
-static const struct
-{
-	const char *name;
-	eval_answer *answer;
-} eval_kinds[] = {
-	{"cron", eval_cron},
-	{"cron-due", eval_cron_due},
-};
-
-int
-aut_cmd_eval(int argc, char **argv)
-{
-	eval_answer *answer = NULL;
-	aut_status status = AUT_OK;
-	aut_error err = AUT_ERROR_INIT;
-	bool jsonl = false;
-	aut_buf line;
-
-	for (int i = 1; i < argc; i++)
-	{
-		bool known = false;
-
-		if (strcmp(argv[i], "--jsonl") == 0)
-		{
-			jsonl = true;
-			continue;
-		}
-		for (size_t k = 0; answer == NULL && k < sizeof eval_kinds / sizeof eval_kinds[0]; k++)
-		{
-			if (strcmp(argv[i], eval_kinds[k].name) == 0)
-			{
-				answer = eval_kinds[k].answer;
-				known = true;
-			}
-		}
-		if (!known)
-			return usage_error(argv[0], "expected cron or cron-due, and --jsonl; did not expect",
-							   argv[i]);
-	}
-	if (answer == NULL || !jsonl)
-		return usage_error(argv[0], "expected: eval cron --jsonl, or eval cron-due --jsonl", NULL);
-	aut_buf_init(&line, LINE_BYTES_MAX);
-	for (size_t number = 1; status == AUT_OK && read_line(&line); number++)
-	{
-		if (is_blank_line(&line))
-			continue;
-		status = eval_line(&line, number, answer, &err);
-		/* an answer per question, so that another program can talk with this one */
-		if (fflush(stdout) != 0)
-			break;
-	}
-	aut_buf_done(&line);
-	if (status != AUT_OK)
-		(void) fprintf(stderr, "automation: %s: %s\n", argv[0], err.message);
-	else if (ferror(stdin) != 0)
-	{
-		(void) fprintf(stderr, "automation: %s: cannot read the questions: %s\n", argv[0],
-					   strerror(errno));
-		status = AUT_EIO;
-	}
-	return finish(argv[0], status == AUT_OK ? AUT_COMMAND_OK : AUT_COMMAND_FAILED);
-}
-
 /* ---- the list ------------------------------------------------------------------------------ */
 
 const aut_command aut_schedule_commands[] = {
@@ -650,26 +527,5 @@ const aut_command aut_schedule_commands[] = {
 	 "\n"
 	 "Exit status: 0 answered, 1 the expression, zone or time is refused, 2 wrong usage.\n",
 	 aut_cmd_next},
-	{"eval", "answer schedule questions given as JSON lines",
-	 "Usage: automation eval cron --jsonl\n"
-	 "       automation eval cron-due --jsonl\n"
-	 "\n"
-	 "Reads one JSON object a line from standard input and writes one with the answer.\n"
-	 "\n"
-	 "  --jsonl          one object a line, in and out: the only form there is\n"
-	 "\n"
-	 "  cron       {\"id\", \"expr\", \"tz\", \"after\"} -> \"next\" (five; fewer with \"end\": "
-	 "true) and\n"
-	 "             \"prev\", or \"nondeterministic\": true\n"
-	 "  cron-due   {\"id\", \"expr\", \"tz\", \"now\", \"last_triggered\", \"created\"} -> "
-	 "\"due\", and\n"
-	 "             \"no_prev\": true when no earlier fire exists\n"
-	 "\n"
-	 "A refused question is answered with \"error\": true, \"reason\" (invalid, never_fires, "
-	 "timezone,\n"
-	 "malformed) and \"message\".\n"
-	 "\n"
-	 "Exit status: 0 all lines answered, 1 input or output failed, 2 wrong usage.\n",
-	 aut_cmd_eval},
 	{NULL, NULL, NULL, NULL},
 };

@@ -9,6 +9,7 @@
 #include "standalone/agent.h"
 #include "standalone/client.h"
 #include "standalone/cmd_config.h"
+#include "standalone/cmd_eval.h"
 #include "standalone/cmd_help.h"
 #include "standalone/cmd_manual.h"
 #include "standalone/cmd_schedule.h"
@@ -21,9 +22,9 @@ static const aut_command own_commands[] = {
 	{NULL, NULL, NULL, NULL},
 };
 
-static const aut_command *const tables[] = {own_commands,        aut_client_commands,
-											aut_config_commands, aut_schedule_commands,
-											aut_manual_commands, aut_help_commands};
+static const aut_command *const tables[] = {
+	own_commands,      aut_client_commands, aut_config_commands, aut_schedule_commands,
+	aut_eval_commands, aut_manual_commands, aut_help_commands};
 
 const aut_command *
 aut_command_at(size_t index)

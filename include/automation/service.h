@@ -251,6 +251,12 @@ bool aut_service_run_is_blocked(const aut_run_task *task);
 aut_status aut_service_run_skip_blocked(aut_db *db, const aut_run_task *task, const char *worker,
 										int64_t now_us, aut_error *err);
 
+/* Would this form, or this member of one, pass?  Without a database; kinds and answers are those of
+ * test/vectors/validation.jsonl (ok, normalized, status, errors, stage, seconds), put into answer.  EBADREQ:
+ * no such kind. */
+aut_status aut_service_question(const aut_settings *settings, const char *kind, json_t *input,
+								json_t *answer, aut_error *err);
+
 /* Contract shapes, for doors and tests. */
 json_t *aut_run_json(const aut_run *run);
 json_t *aut_automation_json(const aut_automation *automation);

@@ -17,6 +17,7 @@
 #include <cmocka.h>
 
 #include "automation/base.h"
+#include "standalone/cmd_eval.h"
 #include "standalone/cmd_schedule.h"
 
 #define ARGS_MAX 12
