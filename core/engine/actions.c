@@ -18,15 +18,15 @@ fail_event(aut_job *job, aut_event event, aut_status code, const char *text)
 }
 
 /* An agent step could not be begun at all. */
-static void
-not_begun(aut_job *job, aut_status status, const aut_error *error)
+void
+aut__job_not_begun(aut_job *job, aut_status status, const aut_error *error)
 {
 	aut__job_event(job, status == AUT_ENOMEM ? AUT_EVENT_RETRY : AUT_EVENT_FAIL, error);
 }
 
 /* The usual end of an agent step: DONE, RETRY or FAIL. */
-static void
-answered(void *payload, const aut_agent_answer *answer)
+void
+aut__job_answered(void *payload, const aut_agent_answer *answer)
 {
 	aut_job *job = payload;
 	job->event_retry_after_s = answer->retry_after_s;
@@ -52,7 +52,7 @@ probed(void *payload, const aut_agent_answer *answer)
 {
 	aut_job *job = payload;
 	if (answer->result != AUT_AGENT_DONE)
-		answered(payload, answer);
+		aut__job_answered(payload, answer);
 	else
 		aut__job_event(job, answer->found ? AUT_EVENT_STARTED : AUT_EVENT_FRESH, NULL);
 }
@@ -63,42 +63,7 @@ probe(aut_job *job)
 	aut_error err = AUT_ERROR_INIT;
 	aut_status status = aut_agent_probe(job->agent, probed, job, &err);
 	if (status != AUT_OK)
-		not_begun(job, status, &err);
-}
-
-/* ---- the tarball --------------------------------------------------------------------------- */
-
-static bool
-internal_upload_id(const char *tarball_path, aut_uuid *out)
-{
-	static const char PREFIX[] = "oh-internal://uploads/";
-	size_t len = sizeof PREFIX - 1;
-	return strncmp(tarball_path, PREFIX, len) == 0 &&
-		   aut_uuid_parse(tarball_path + len, strlen(tarball_path + len), out);
-}
-
-static aut_status
-load_run(aut_unit *unit, aut_db *db, aut_error *err)
-{
-	aut_job *job = aut__job_of_unit(unit);
-	aut_uuid id;
-	aut__blob_unref(job->engine, job->blob); /* of a run that is repeated */
-	job->blob = NULL;
-	if (!internal_upload_id(job->task.tarball_path, &id))
-		return aut_fail(err, AUT_EINVAL, "tarball_path is not an upload's address");
-	job->blob = aut__blob_find(job->engine, &id);
-	if (job->blob != NULL)
-		return AUT_OK; /* another run's load of this turn brought it */
-	aut_rows rows = {0};
-	aut_status status = aut_store_upload_data(db, &id, &rows, err);
-	if (status != AUT_OK)
-		return status;
-	const aut_value *data = aut_rows_at(&rows, 0, 0);
-	job->blob = aut__blob_add(job->engine, &id, data->data, data->len);
-	aut_rows_done(&rows);
-	if (job->blob == NULL)
-		return aut_fail(err, AUT_ENOMEM, "no memory for a tarball");
-	return AUT_OK;
+		aut__job_not_begun(job, status, &err);
 }
 
 /* The end of a unit whose failures are repeated until the database answers. */
@@ -115,77 +80,6 @@ aut__job_db_done(aut_unit *unit, aut_status status, const aut_error *err)
 			aut_log(AUT_LOG_WARNING, "run in step %s: %s", aut_step_name(job->step), err->message);
 		aut__job_event(job, AUT_EVENT_RETRY, err);
 	}
-}
-
-static void
-load_done(aut_unit *unit, aut_status status, const aut_error *err)
-{
-	aut_job *job = aut__job_of_unit(unit);
-	if (status == AUT_ENOTFOUND)
-	{
-		job->engine->units_in_flight--;
-		fail_event(job, AUT_EVENT_FAIL, AUT_ENOTFOUND,
-				   "the tarball of the automation is gone: its upload was deleted");
-		return;
-	}
-	job->won = true;
-	aut__job_db_done(unit, status, err);
-}
-
-static void
-load(aut_job *job)
-{
-	const char *path = job->task.tarball_path;
-	aut_uuid id;
-	if (strncmp(path, "https://", 8) == 0 || strncmp(path, "http://", 7) == 0)
-		aut__job_event(job, AUT_EVENT_URL, NULL);
-	else if (!internal_upload_id(path, &id))
-	{
-		aut_error error = AUT_ERROR_INIT;
-		aut_fail(
-			&error, AUT_EUNSUPPORTED,
-			"tarball_path \"%.100s\" cannot be fetched: oh-internal://uploads/<id>, http:// and "
-			"https:// can",
-			path);
-		aut__job_event(job, AUT_EVENT_FAIL, &error);
-	}
-	else if (job->blob != NULL || (job->blob = aut__blob_find(job->engine, &id)) != NULL)
-		aut__job_event(job, AUT_EVENT_DONE, NULL);
-	else
-		aut__job_unit(job, load_run, load_done);
-}
-
-static void
-fetch_allowed(aut_job *job)
-{
-	aut_error err = AUT_ERROR_INIT;
-	const aut_settings *s = job->engine->options.settings;
-	aut_status status =
-		aut_agent_fetch(job->agent, job->task.tarball_path, s->external_max_filesize,
-						s->external_download_timeout, answered, job, &err);
-	if (status != AUT_OK)
-		not_begun(job, status, &err);
-}
-
-static void
-fetch(aut_job *job)
-{
-	aut_error err = AUT_ERROR_INIT;
-	aut_status status = aut__job_lookup(job, job->task.tarball_path, fetch_allowed, &err);
-	if (status != AUT_OK)
-		not_begun(job, status, &err);
-}
-
-static void
-upload(aut_job *job)
-{
-	aut_error err = AUT_ERROR_INIT;
-	size_t len = 0;
-	const void *data = aut__blob_data(job->blob, &len);
-	aut_status status = aut_agent_upload(job->agent, aut_agent_paths(job->agent)->tarball, data,
-										 len, answered, job, &err);
-	if (status != AUT_OK)
-		not_begun(job, status, &err);
 }
 
 /* ---- environment and start --------------------------------------------------------------------- */
@@ -206,9 +100,9 @@ env(aut_job *job)
 	aut_free(payload);
 	if (status == AUT_OK)
 		status = aut_agent_upload(job->agent, aut_agent_paths(job->agent)->env, job->env.data,
-								  job->env.len, answered, job, &err);
+								  job->env.len, aut__job_answered, job, &err);
 	if (status != AUT_OK)
-		not_begun(job, status, &err);
+		aut__job_not_begun(job, status, &err);
 }
 
 static void
@@ -227,7 +121,7 @@ command_started(void *payload, const aut_agent_answer *answer)
 		job->command_id = id;
 		job->engine->stats.starts++;
 	}
-	answered(payload, answer);
+	aut__job_answered(payload, answer);
 }
 
 static void
@@ -245,7 +139,7 @@ start(aut_job *job)
 								 &err);
 	aut_buf_done(&command);
 	if (status != AUT_OK)
-		not_begun(job, status, &err);
+		aut__job_not_begun(job, status, &err);
 }
 
 static aut_status
@@ -356,7 +250,7 @@ looked(void *payload, const aut_agent_answer *answer)
 		if (job->place.sandbox_id != NULL)
 			aut__job_event(job, AUT_EVENT_SUSPECT, &answer->error); /* is it there at all? */
 		else
-			answered(payload, answer);
+			aut__job_answered(payload, answer);
 		return;
 	}
 	if (answer->fenced)
@@ -405,7 +299,7 @@ look(aut_job *job)
 									aut__engine_now(job->engine) < job->deadline_us);
 	aut_status status = aut_agent_look(job->agent, job->command_id, with_event, looked, job, &err);
 	if (status != AUT_OK)
-		not_begun(job, status, &err);
+		aut__job_not_begun(job, status, &err);
 }
 
 static void
@@ -413,7 +307,7 @@ verified(void *payload, const aut_agent_answer *answer)
 {
 	aut_job *job = payload;
 	if (answer->result != AUT_AGENT_DONE)
-		answered(payload, answer);
+		aut__job_answered(payload, answer);
 	else if (answer->group_gone)
 	{
 		job->lost = true;
@@ -432,7 +326,7 @@ aut__verify_agent(aut_job *job)
 	aut_error err = AUT_ERROR_INIT;
 	aut_status status = aut_agent_alive(job->agent, verified, job, &err);
 	if (status != AUT_OK)
-		not_begun(job, status, &err);
+		aut__job_not_begun(job, status, &err);
 }
 
 static aut_status
@@ -497,7 +391,7 @@ output_read(void *payload, const aut_agent_answer *answer)
 	aut_job *job = payload;
 	if (answer->result != AUT_AGENT_DONE)
 	{
-		answered(payload, answer);
+		aut__job_answered(payload, answer);
 		return;
 	}
 	aut_buf_clear(&job->piece);
@@ -545,7 +439,7 @@ read_output(aut_job *job)
 	}
 	aut_status status = aut_agent_output(job->agent, job->output_next, output_read, job, &err);
 	if (status != AUT_OK)
-		not_begun(job, status, &err);
+		aut__job_not_begun(job, status, &err);
 }
 
 static aut_status
@@ -587,9 +481,9 @@ static void
 stop(aut_job *job)
 {
 	aut_error err = AUT_ERROR_INIT;
-	aut_status status = aut_agent_stop(job->agent, job->command_id, answered, job, &err);
+	aut_status status = aut_agent_stop(job->agent, job->command_id, aut__job_answered, job, &err);
 	if (status != AUT_OK)
-		not_begun(job, status, &err);
+		aut__job_not_begun(job, status, &err);
 }
 
 /* What follows for the automation is decided in the same transaction; should that fail for good, the run
@@ -681,9 +575,9 @@ clean(aut_job *job)
 		aut__job_event(job, AUT_EVENT_DONE, NULL);
 		return;
 	}
-	aut_status status = aut_agent_cleanup(job->agent, keep, answered, job, &err);
+	aut_status status = aut_agent_cleanup(job->agent, keep, aut__job_answered, job, &err);
 	if (status != AUT_OK)
-		not_begun(job, status, &err);
+		aut__job_not_begun(job, status, &err);
 }
 
 static void
@@ -836,13 +730,13 @@ aut__action_run(aut_job *job, aut_action action)
 			probe(job);
 			break;
 		case AUT_ACTION_LOAD:
-			load(job);
+			aut__job_tarball_load(job);
 			break;
 		case AUT_ACTION_FETCH:
-			fetch(job);
+			aut__job_tarball_fetch(job);
 			break;
 		case AUT_ACTION_UPLOAD:
-			upload(job);
+			aut__job_tarball_upload(job);
 			break;
 		case AUT_ACTION_ENV:
 			env(job);

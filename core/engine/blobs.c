@@ -15,6 +15,7 @@ struct aut_blob
 {
 	aut_blob *next;
 	aut_uuid upload_id;
+	bool once; /* of no upload */
 	int refs;
 	size_t len;
 	char data[];
@@ -26,7 +27,7 @@ aut__blob_find(aut_engine *engine, const aut_uuid *upload_id)
 	for (aut_blob **link = &engine->blobs; *link != NULL; link = &(*link)->next)
 	{
 		aut_blob *blob = *link;
-		if (!aut_uuid_equal(&blob->upload_id, upload_id))
+		if (blob->once || !aut_uuid_equal(&blob->upload_id, upload_id))
 			continue;
 		*link = blob->next;
 		blob->next = engine->blobs;
@@ -62,7 +63,8 @@ aut__blob_add(aut_engine *engine, const aut_uuid *upload_id, const void *data, s
 	aut_blob *blob = aut_malloc(sizeof *blob + len);
 	if (blob == NULL)
 		return NULL;
-	blob->upload_id = *upload_id;
+	blob->upload_id = upload_id != NULL ? *upload_id : AUT_UUID_NIL;
+	blob->once = upload_id == NULL;
 	blob->refs = 1;
 	blob->len = len;
 	if (len > 0)
@@ -87,6 +89,15 @@ aut__blob_unref(aut_engine *engine, aut_blob *blob)
 	if (blob == NULL)
 		return;
 	blob->refs--;
+	if (blob->once)
+	{
+		aut_blob **link = &engine->blobs;
+		while (*link != blob)
+			link = &(*link)->next;
+		*link = blob->next;
+		engine->blob_bytes -= blob->len;
+		aut_free(blob);
+	}
 	trim(engine, IDLE_BYTES_MAX);
 }
 

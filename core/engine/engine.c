@@ -74,6 +74,8 @@ arm_timers(aut_engine *engine)
 	}
 	if (!engine->stopping && engine->janitor_due_mono_us < due)
 		due = engine->janitor_due_mono_us;
+	if (!engine->stopping && !engine->options.dispatch_only && engine->keeper_due_mono_us < due)
+		due = engine->keeper_due_mono_us;
 	if (!engine->stopping && engine->sweep_due_mono_us < due)
 		due = engine->sweep_due_mono_us;
 	if (trouble && engine->retry_at_mono_us < due)
@@ -104,6 +106,7 @@ decide(void *payload)
 			aut__waiting_step(engine);
 			aut__janitor_step(engine);
 			aut__sweeper_step(engine);
+			aut__keeper_step(engine);
 		}
 	}
 	arm_timers(engine);
@@ -136,6 +139,11 @@ aut_engine_new(const aut_engine_options *options, aut_engine **out, aut_error *e
 		status = aut__janitor_init(engine, err);
 	if (status == AUT_OK)
 		status = aut__sweeper_init(engine, err);
+	if (status == AUT_OK)
+		status = aut_objects_new(options->loop, options->http, options->settings, options->clock,
+								 &engine->objects, err);
+	if (status == AUT_OK)
+		status = aut__keeper_init(engine, err);
 	if (status == AUT_OK)
 		status = aut_alarm_new(options->loop, woken, engine, &engine->alarm, err);
 	if (status == AUT_OK)
@@ -218,6 +226,8 @@ aut_engine_free(aut_engine *engine)
 	aut__waiting_done(engine);
 	aut__janitor_done(engine);
 	aut__sweeper_done(engine);
+	aut__keeper_done(engine);
+	aut_objects_free(engine->objects);
 	aut_timer_free(engine->timer);
 	aut_alarm_free(engine->alarm);
 	aut_free(engine->heap);
@@ -255,6 +265,8 @@ aut_engine_wake(aut_engine *engine, unsigned effects)
 		engine->want_claim = engine->want_waiting = true;
 	if (effects & AUT_EFFECT_CLEANUP)
 		engine->want_cleanup = true;
+	if (effects & AUT_EFFECT_OBJECT)
+		aut__keeper_wake(engine);
 	if (effects != 0)
 		aut_loop_wake(engine->options.loop);
 }

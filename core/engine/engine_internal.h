@@ -6,6 +6,8 @@
  *   scheduler.c   fires: due schedules become PENDING runs
  *   dispatcher.c  claims, adoption after a crash, clean-ups asked for by others, the lease
  *   waiting.c     the phase of runs that wait for a backend
+ *   tarball.c     actions that bring a run's tarball to its agent
+ *   keeper.c      deletes objects outside of the database whose uploads are gone
  *   janitor.c     forgets what has been kept long enough
  *   sweeper.c     removes work folders that were left on agents
  *   job.c         one run under execution: queueing of events, callbacks that record
@@ -19,6 +21,7 @@
 #define AUT_ENGINE_INTERNAL_H
 
 #include "automation/engine.h"
+#include "automation/object.h"
 #include "automation/schedule.h"
 #include "core/engine/alarm.h"
 #include "core/engine/machine.h"
@@ -34,12 +37,13 @@
 #define AUT_STOP_OVER_MS    3000  /* while stopping: for runs that have ended, to be cleaned up */
 #define AUT_CLEANUP_AGAIN_US                                                                       \
 	(60 * AUT_US_PER_S) /* a clean-up under way is not picked again before */
-#define AUT_NOTE_EVERY_MS 30000
-#define AUT_LOCAL_LOOK_MS 1000 /* should the host's word of an end be lost */
-#define AUT_HALT_LOOK_MS  250
-#define AUT_HALT_GRACE_MS 5000 /* between asking the host to end a run and insisting */
-#define AUT_TAIL_MAX      1000 /* bytes of output quoted in error_detail */
-#define AUT_JOB_BUCKETS   4096
+#define AUT_NOTE_EVERY_MS    30000
+#define AUT_LOCAL_LOOK_MS    1000 /* should the host's word of an end be lost */
+#define AUT_HALT_LOOK_MS     250
+#define AUT_HALT_GRACE_MS    5000 /* between asking the host to end a run and insisting */
+#define AUT_TAIL_MAX         1000 /* bytes of output quoted in error_detail */
+#define AUT_JOB_BUCKETS      4096
+#define AUT_OBJECTS_READ_MAX 16 /* tarballs read from stores at once */
 
 typedef struct aut_job aut_job;
 typedef struct aut_blob aut_blob;
@@ -84,6 +88,8 @@ struct aut_job
 	aut_url_policy *url_policy;
 	void (*lookup_done)(aut_job *job);
 	aut_blob *blob;
+	aut_object_ref object; /* where the upload's bytes are, when not in the database */
+	aut_object_call *object_call;
 	aut_buf env; /* lives until the upload's answer */
 
 	bool local;           /* executed by the host (aut_local_runner) */
@@ -174,6 +180,12 @@ struct aut_engine
 	struct janitor_unit *janitor;
 	int64_t janitor_due_mono_us;
 
+	/* objects outside of the database */
+	aut_objects *objects;
+	aut_job *reading[AUT_OBJECTS_READ_MAX];
+	struct keeper *keeper;
+	int64_t keeper_due_mono_us; /* AUT_TIME_MAX: it is at work */
+
 	/* sweeper */
 	struct sweeper *sweeper;
 	int64_t sweep_due_mono_us; /* AUT_TIME_MAX: it is at work */
@@ -226,6 +238,12 @@ void aut__janitor_step(aut_engine *engine);
 aut_status aut__janitor_init(aut_engine *engine, aut_error *err);
 void aut__janitor_done(aut_engine *engine);
 
+/* keeper.c */
+void aut__keeper_step(aut_engine *engine);
+void aut__keeper_wake(aut_engine *engine); /* something is due */
+aut_status aut__keeper_init(aut_engine *engine, aut_error *err);
+void aut__keeper_done(aut_engine *engine);
+
 /* sweeper.c */
 void aut__sweeper_step(aut_engine *engine);
 aut_status aut__sweeper_init(aut_engine *engine, aut_error *err);
@@ -259,6 +277,17 @@ void aut__job_lookup_drop(aut_job *job);
 
 /* actions.c */
 void aut__action_run(aut_job *job, aut_action action);
+/* The usual end of an agent step: DONE, RETRY or FAIL; one that could not be begun at all. */
+void aut__job_answered(void *payload, const aut_agent_answer *answer);
+void aut__job_not_begun(aut_job *job, aut_status status, const aut_error *error);
+
+/* tarball.c */
+void aut__job_tarball_load(aut_job *job);
+void aut__job_tarball_fetch(aut_job *job);
+void aut__job_tarball_upload(aut_job *job);
+void aut__job_tarball_forget(aut_job *job); /* a read under way */
+
+/* actions.c: units */
 /* The end of a job's unit whose failures are repeated until the database answers. */
 void aut__job_db_done(aut_unit *unit, aut_status status, const aut_error *err);
 /* Ask its agent whether anything of it is left. */
@@ -285,7 +314,8 @@ aut_status aut__verdict_timed_out(aut_job *job, const char *why, const char *kin
 char *aut__note_text(aut_job *job, const aut_error *error);
 
 /* blobs.c */
-/* The tarball of an upload if it is in memory (referenced for the caller), else NULL. */
+/* The tarball of an upload if it is in memory (referenced for the caller), else NULL.  Added without an
+ * id: nobody else finds it, and it goes with its reference. */
 aut_blob *aut__blob_find(aut_engine *engine, const aut_uuid *upload_id);
 aut_blob *aut__blob_add(aut_engine *engine, const aut_uuid *upload_id, const void *data,
 						size_t len);

@@ -9,7 +9,7 @@
  *      └── a minute, when the pass found something; an hour, when it found nothing ◀┘
  *
  * A pass goes through stages; each batch is a unit of its own and small, so that a fire or a claim
- * never waits long behind it.  Which automations have too many runs is asked one page of automations
+ * never waits long behind it.  Uploads that nothing uses are looked for page by page, oldest first.  Which automations have too many runs is asked one page of automations
  * after the other, and only when this process has claimed runs since it last asked.
  */
 #include <stddef.h>
@@ -22,11 +22,13 @@
 #define IDLE_PAUSE_MS   3600000
 #define BATCH           500
 #define AUTOMATION_PAGE 100
+#define UPLOAD_PAGE     100
 
 typedef enum stage
 {
 	OLD_RUNS,
 	CROWDED_RUNS,
+	UNUSED_UPLOADS,
 	UPLOADS,
 	GAPS,
 	DISABLE_EVENTS,
@@ -42,12 +44,14 @@ typedef struct janitor_unit
 	/* where the pass stands; moved when a batch is committed */
 	stage at;
 	aut_uuid after;
+	aut_row_place after_upload;
 	int64_t gone;
 	uint64_t claims; /* of the engine, when too many runs were last looked for */
 	bool looked;
 	/* of the batch under way */
 	stage next_at;
 	aut_uuid next_after;
+	aut_row_place next_after_upload;
 	int64_t count;
 } janitor_unit;
 
@@ -59,6 +63,8 @@ is_wanted(const janitor_unit *janitor, stage at)
 
 	switch (at)
 	{
+		case UNUSED_UPLOADS:
+			return s->upload_retention_days > 0;
 		case OLD_RUNS:
 		case UPLOADS:
 		case GAPS:
@@ -88,6 +94,7 @@ janitor_run(aut_unit *unit, aut_db *db, aut_error *err)
 
 	janitor->count = 0;
 	janitor->next_after = janitor->after;
+	janitor->next_after_upload = janitor->after_upload;
 	switch (janitor->at)
 	{
 		case OLD_RUNS:
@@ -98,6 +105,11 @@ janitor_run(aut_unit *unit, aut_db *db, aut_error *err)
 			status = aut_store_forget_crowded_runs(
 				db, &janitor->next_after, AUTOMATION_PAGE, s->run_retention_count, BATCH,
 				s->output_keep_bytes, &janitor->count, &more, err);
+			break;
+		case UNUSED_UPLOADS:
+			status = aut_store_delete_unused_uploads(
+				db, now - s->upload_retention_days * 86400 * AUT_US_PER_S, now,
+				&janitor->next_after_upload, UPLOAD_PAGE, &janitor->count, &more, err);
 			break;
 		case UPLOADS:
 			status = aut_store_forget_uploads(db, before, BATCH, &janitor->count, err);
@@ -148,15 +160,19 @@ janitor_done(aut_unit *unit, aut_status status, const aut_error *err)
 		janitor->looked = true;
 		janitor->claims = engine->stats.claims;
 	}
+	if (janitor->at == UNUSED_UPLOADS && janitor->count > 0)
+		aut__keeper_wake(engine); /* some may be outside of the database */
 	janitor->gone += janitor->count;
 	engine->stats.forgotten += (uint64_t) janitor->count;
 	janitor->at = janitor->next_at;
 	janitor->after = janitor->next_after;
+	janitor->after_upload = janitor->next_after_upload;
 	if (janitor->at == STAGES)
 	{
 		pause_ms = janitor->gone > 0 ? BUSY_PAUSE_MS : IDLE_PAUSE_MS;
 		janitor->at = OLD_RUNS;
 		janitor->after = AUT_UUID_NIL;
+		janitor->after_upload = (aut_row_place){0};
 		janitor->gone = 0;
 	}
 	engine->janitor_due_mono_us = aut__engine_mono(engine) + pause_ms * AUT_US_PER_MS;

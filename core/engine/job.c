@@ -161,6 +161,7 @@ aut__job_free(aut_job *job)
 	aut_engine *engine = job->engine;
 	heap_remove(engine, job);
 	aut__place_forget(job, engine->options.backend);
+	aut__job_tarball_forget(job);
 	*job->bucket_link = job->bucket_next;
 	if (job->bucket_next != NULL)
 		job->bucket_next->bucket_link = job->bucket_link;

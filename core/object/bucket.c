@@ -4,7 +4,8 @@
  * tarballs in them.
  *
  * The bucket stands in the path ("https://s3.eu-west-1.amazonaws.com/bucket/name"), which every
- * implementation takes.  Requests are signed by curl.  What a store says of a failure is a code word in
+ * implementation takes.  Requests are signed by curl; the digest of the body, which S3 wants signed as a header,
+ * is made here, because older curls do not send it.  What a store says of a failure is a code word in
  * XML; of that only letters and digits are passed on.
  *
  * Addresses in automations are people's words, and we would open them with our key.  So only what the
@@ -205,6 +206,9 @@ aut__bucket_send(aut_object_call *call, const aut__bucket *bucket, const char *n
 {
 	static const char *const methods[] = {"PUT", "GET", "DELETE"};
 	char *scope = aut_printf("aws:amz:%s:s3", bucket->region);
+	char digest_line[100], hex[65];
+	const char *const headers[] = {digest_line, NULL};
+	uint8_t digest[32];
 	aut_status status;
 	aut_buf url;
 
@@ -215,10 +219,16 @@ aut__bucket_send(aut_object_call *call, const aut__bucket *bucket, const char *n
 		status = aut_fail(err, status != AUT_OK ? status : AUT_ENOMEM,
 						  "no room for the URL of an object");
 	else
+		status = aut_sha256(len > 0 ? lent_data : "", len, digest, err);
+	if (status == AUT_OK)
 	{
+		aut_hex(digest, sizeof digest, hex);
+		(void) snprintf(digest_line, sizeof digest_line, "X-Amz-Content-Sha256: %s", hex);
+
 		aut_http_request request = {
 			.method = methods[call->verb],
 			.url = url.data,
+			.headers = headers,
 			.body = call->verb == AUT__PUT ? (len > 0 ? lent_data : "") : NULL,
 			.body_len = len,
 			.body_lent = true,

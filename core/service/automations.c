@@ -246,17 +246,10 @@ aut__tarball_check(const aut_call *call, const char *tarball_path, aut_error *er
 static aut_status
 upload_bytes(aut_call *call, const aut_uuid *id, aut_rows *out_data, aut_error *err)
 {
-	aut_upload_list list = {0};
-	aut_status status = aut_store_upload_get(call->db, id, &list, err);
+	aut_status status = aut_store_upload_data(call->db, id, out_data, err);
 
-	if (status == AUT_OK && strcmp(list.items[0].store, "database") == 0)
-		status = aut_store_upload_data(call->db, id, out_data, err);
-	else if (status == AUT_OK && list.items[0].deleted_at != AUT_TIME_NONE)
-		status = AUT_ENOTFOUND;
-	else if (status == AUT_OK)
-		aut__object_ref(&list.items[0], &call->object);
-	aut_upload_list_done(&list);
-	return status;
+	return status == AUT_ENOTFOUND ? aut_service_upload_place(call->db, id, &call->object, err)
+								   : status;
 }
 
 aut_status

@@ -124,6 +124,25 @@ aut__object_ref(const aut_upload *upload, aut_object_ref *out)
 }
 
 aut_status
+aut_service_upload_place(aut_db *db, const aut_uuid *id, aut_object_ref *out, aut_error *err)
+{
+	aut_upload_list list = {0};
+	const aut_upload *upload;
+	aut_status status = aut_store_upload_get(db, id, &list, err);
+
+	if (status != AUT_OK)
+		return status;
+	upload = &list.items[0];
+	if (strcmp(upload->store, AUT_STORE_DATABASE) == 0 || upload->deleted_at != AUT_TIME_NONE ||
+		strcmp(upload->status, "COMPLETED") != 0)
+		status = aut_fail(err, AUT_ENOTFOUND, "the upload has no content");
+	else
+		aut__object_ref(upload, out);
+	aut_upload_list_done(&list);
+	return status;
+}
+
+aut_status
 aut_service_upload_settle(aut_call *call, const aut_object_ref *object, const char *message,
 						  json_t **out, aut_error *err)
 {

@@ -256,6 +256,9 @@ aut_status aut_service_run_skip_blocked(aut_db *db, const aut_run_task *task, co
  * no such kind. */
 aut_status aut_service_question(const aut_settings *settings, const char *kind, json_t *input,
 								json_t *answer, aut_error *err);
+/* Where the bytes of a live, complete upload are that are not in the database; else ENOTFOUND. */
+aut_status aut_service_upload_place(aut_db *db, const aut_uuid *id, aut_object_ref *out,
+									aut_error *err);
 
 /* Contract shapes, for doors and tests. */
 json_t *aut_run_json(const aut_run *run);

@@ -228,11 +228,11 @@ test_engine_policy__old_runs_are_forgotten_at_rest(void **state)
 	recent = ended(w, &id);
 	engine_start(w, "");
 	settle(w);
-	for (int i = 0; i < 8; i++)
+	for (int i = 0; i < 12; i++)
 		pass(w, 30 * SECOND); /* the first pass: nothing is old enough */
 	assert_true(is_there(w, &old));
 	commits = w->turn.commits;
-	pass(w, 55 * 60 * SECOND);
+	pass(w, 53 * 60 * SECOND);
 	assert_int_equal(w->turn.commits, commits); /* an hour without a question */
 	for (int i = 0; i < 10; i++)
 		pass(w, 60 * SECOND);
@@ -267,6 +267,47 @@ test_engine_policy__crowds_and_keys_are_thinned(void **state)
 	assert_int_equal(forgotten(w), 4);
 }
 
+/* An upload that its automation left behind goes by age; what is in use stays. */
+static void
+test_engine_policy__uploads_nothing_uses_are_deleted(void **state)
+{
+	world *w = *state;
+	aut_upload upload = {.org_id = w->f->creator.org_id,
+						 .user_id = w->f->creator.user_id,
+						 .name = "u",
+						 .status = "COMPLETED",
+						 .size_bytes = 1,
+						 .created_at = w->f->now,
+						 .updated_at = w->f->now,
+						 .deleted_at = AUT_TIME_NONE};
+	aut_uuid ids[2];
+	aut_upload_list list = {0};
+	char text[AUT_UUID_TEXT_MAX], path[80];
+	json_t *body = manual_body("uses one");
+
+	for (int i = 0; i < 2; i++)
+	{
+		assert_ok(w->f, aut_uuid_v4(&upload.id, &w->f->err));
+		assert_ok(w->f, aut_store_upload_insert(w->f->db, &upload, "x", 1, &w->f->err));
+		ids[i] = upload.id;
+	}
+	snprintf(path, sizeof path, "oh-internal://uploads/%s", aut_uuid_format(&ids[0], text));
+	json_object_set_new(body, "tarball_path", json_string(path));
+	(void) made(w->f, body);
+	w->f->settings.upload_retention_days = 30;
+	w->f->now += 30 * DAY + HOUR;
+	aut_clock_manual_advance(&w->clock, 30 * DAY + HOUR);
+	engine_start(w, "");
+	for (int i = 0; i < 12; i++)
+		pass(w, 30 * SECOND);
+	for (int i = 0; i < 2; i++)
+	{
+		assert_ok(w->f, aut_store_upload_get(w->f->db, &ids[i], &list, &w->f->err));
+		assert_int_equal(list.items[0].deleted_at == AUT_TIME_NONE, i == 0);
+		aut_upload_list_done(&list);
+	}
+}
+
 static void
 test_engine_policy__zero_keeps_everything(void **state)
 {
@@ -294,6 +335,7 @@ main(void)
 		TEST(test_engine_policy__a_run_of_a_deleted_automation_is_skipped),
 		TEST(test_engine_policy__old_runs_are_forgotten_at_rest),
 		TEST(test_engine_policy__crowds_and_keys_are_thinned),
+		TEST(test_engine_policy__uploads_nothing_uses_are_deleted),
 		TEST(test_engine_policy__zero_keeps_everything),
 	};
 
