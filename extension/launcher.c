@@ -9,12 +9,14 @@
  * databases hold a table of the marker role, registers the workers that are missing, and ends.  The
  * dependency is copied by CREATE DATABASE … TEMPLATE, goes with DROP EXTENSION, and survives pg_upgrade.
  *
- * A scout is sent at start, on SIGHUP, and when pg_database changed, which arrives as an invalidation
- * message: nothing is queried while nothing happens.  (CREATE EXTENSION starts its worker itself.)  A
+ * A scout is sent at start, on SIGHUP, again after it could not register all, and when pg_database
+ * changed, which arrives as an invalidation message: nothing is queried while nothing happens.  (CREATE EXTENSION starts its worker itself.)  A
  * registered worker that turns out to be one too many is sent home by the guard lock.  A database that
  * vanishes before the scout arrives is a change of pg_database, too, and so sends the next one.
  */
 #include "internal.h"
+
+#include <signal.h>
 
 #include "access/genam.h"
 #include "access/heapam.h"
@@ -36,12 +38,29 @@
 #include "utils/memutils.h"
 #include "utils/snapmgr.h"
 #include "utils/syscache.h"
+#include "utils/timestamp.h"
 #include "utils/wait_event.h"
 
 #define LOOK_MS           2000 /* invalidation messages: no query */
 #define SCOUT_PATIENCE_MS 30000
+#define RETRY_MS          10000 /* after a scout or a worker found no free slot */
 
 static volatile bool databases_changed = true; /* at start everything is new */
+
+/* From the scout, by SIGUSR2: not every worker could be registered. */
+static volatile sig_atomic_t incomplete;
+static TimestampTz incomplete_since;
+
+static void
+note_incomplete(SIGNAL_ARGS)
+{
+	int saved = errno;
+
+	(void) postgres_signal_arg;
+	incomplete = true;
+	SetLatch(MyLatch);
+	errno = saved;
+}
 
 static void
 database_changed(Datum arg, int cache, uint32 hash)
@@ -120,6 +139,7 @@ send_scout(Oid database)
 		ereport(WARNING, (errcode(ERRCODE_CONFIGURATION_LIMIT_EXCEEDED),
 						  errmsg("automation: no slot is free for a background worker"),
 						  errhint("Raise max_worker_processes.")));
+		incomplete = true;
 		return;
 	}
 	while (GetBackgroundWorkerPid(handle, &pid) != BGWH_STOPPED)
@@ -148,6 +168,7 @@ automation_launcher_main(Datum arg)
 	(void) arg;
 	pqsignal(SIGTERM, die);
 	pqsignal(SIGHUP, SignalHandlerForConfigReload);
+	pqsignal(SIGUSR2, note_incomplete);
 	BackgroundWorkerUnblockSignals();
 	BackgroundWorkerInitializeConnection(NULL, NULL, 0);
 	CacheRegisterSyscacheCallback(DATABASEOID, database_changed, (Datum) 0);
@@ -163,6 +184,8 @@ automation_launcher_main(Datum arg)
 			Oid database;
 
 			databases_changed = false; /* first, so that no change is lost */
+			incomplete = false;
+			incomplete_since = GetCurrentTimestamp();
 			database = choose_database();
 			if (OidIsValid(database))
 				send_scout(database);
@@ -180,6 +203,9 @@ automation_launcher_main(Datum arg)
 			databases_changed = true;
 		}
 		AcceptInvalidationMessages();
+		if (incomplete &&
+			TimestampDifferenceExceeds(incomplete_since, GetCurrentTimestamp(), RETRY_MS))
+			databases_changed = true;
 	}
 }
 
@@ -221,7 +247,9 @@ register_missing_workers(void)
 			ereport(WARNING,
 					(errcode(ERRCODE_CONFIGURATION_LIMIT_EXCEEDED),
 					 errmsg("automation: no slot is free for the worker of database %u", database),
-					 errhint("Raise max_worker_processes, then reload the server's settings.")));
+					 errhint("Raise max_worker_processes. The launcher tries again.")));
+			if (MyBgworkerEntry->bgw_notify_pid != 0)
+				(void) kill(MyBgworkerEntry->bgw_notify_pid, SIGUSR2);
 			break;
 		}
 	}
