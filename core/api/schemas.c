@@ -258,8 +258,10 @@ static const aut_api_member automation_list[] = {
 		{"exit_code", "integer?", OURS},                                                           \
 		{"output_bytes", "integer", OURS, .doc = "printed so far"},                                \
 		{"attempt", "integer", OURS, .doc = "how often it was taken up"},                          \
+		{"scheduled_for", "time?", OURS, .doc = "the time of the schedule it was made for"},       \
+		{"trigger_event_id", "uuid?", OURS, .doc = "the event that started it"},                   \
 	{                                                                                              \
-		"scheduled_for", "time?", OURS, .doc = "the time of the schedule it was made for"          \
+		"replayed", "boolean", OURS, .doc = "by matching that event again"                         \
 	}
 
 static const aut_api_member run[] = {RUN, {NULL}};
@@ -433,8 +435,7 @@ static const aut_api_member event_answer[] = {
 #define EVENT                                                                                      \
 	{"id", "uuid", NEED | OURS}, {"org_id", "uuid", NEED | OURS},                                  \
 		{"source", "string", NEED | OURS},                                                         \
-		{"provider_event_id", "string?", NEED | OURS,                                              \
-		 .doc = "the provider's id of the delivery"},                                              \
+		{"provider_event_id", "string?", NEED | OURS, .doc = "the provider's id of the delivery"}, \
 		{"event_key", "string?", NEED | OURS}, {"state", "@EventState", NEED | OURS},              \
 		{"why", "string?", NEED | OURS, .doc = "why it was ignored or is no event"},               \
 		{"matched", "integer", NEED | OURS, .doc = "automations that took it"},                    \

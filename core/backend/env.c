@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "automation/backend.h"
+#include "automation/event.h"
 
 /* Carries the first failure, so that the list below reads as a list. */
 typedef struct env_writer
@@ -55,6 +56,29 @@ put_format(env_writer *env, const char *name, const char *fmt, ...)
 		env->status = aut_fail(env->err, AUT_ELIMIT, "%s of the run is too long", name);
 	else
 		put(env, name, text);
+}
+
+/* The conversation that goes on with what this run's event is about: the same for the same subject. */
+static void
+put_conversation(env_writer *env, const aut_run_task *task)
+{
+	char text[AUT_UUID_TEXT_MAX];
+	json_t *trigger = NULL;
+	const char *source;
+	aut_uuid id;
+
+	if (task->run.subject_key == NULL || env->status != AUT_OK)
+		return;
+	env->status = aut_json_parse(task->trigger, strlen(task->trigger), &trigger, env->err);
+	source = aut_json_string(trigger, "source");
+	if (env->status == AUT_OK && source != NULL)
+	{
+		env->status = aut_conversation_id(&task->org_id, &task->run.automation_id, source,
+										  task->run.subject_key, &id, env->err);
+		if (env->status == AUT_OK)
+			put(env, "AUTOMATION_CONVERSATION_ID", aut_uuid_format(&id, text));
+	}
+	json_decref(trigger);
 }
 
 /* Associations of the run and what the run is, for the tracing of conversations. */
@@ -122,6 +146,7 @@ aut_env_text(const aut_run_task *task, const aut_place *place, const aut_attempt
 	put(&env, "AUTOMATION_EVENT_PAYLOAD", event_payload);
 	put_if(&env, "AUTOMATION_MODEL", task->model);
 	put_if(&env, "AUTOMATION_AGENT_PROFILE_ID", task->agent_profile_id);
+	put_conversation(&env, task);
 	if (env.status == AUT_OK)
 		put_observability(&env, task, source);
 	put_if(&env, "SESSION_API_KEY", place->agent_key);

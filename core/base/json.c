@@ -60,11 +60,17 @@ too_deep_at(const char *text, size_t len)
  * where one is welcome (a string that is really malformed gets a message of its own).
  */
 static bool
-failed_for_memory(const json_error_t *story)
+failed_for_memory(const json_error_t *story, const char *text, size_t len)
 {
 	static const char value[] = "invalid token near '\"";
 	static const char key[] = "string or '}' expected near '\"";
+	bool at_quote =
+		story->position > 0 && (size_t) story->position <= len && text[story->position - 1] == '"';
 
+	/* texts that are too long to be shown are not */
+	if (at_quote && (strcmp(story->text, "invalid token") == 0 ||
+					 strcmp(story->text, "string or '}' expected") == 0))
+		return true;
 	return json_error_code(story) == json_error_out_of_memory || story->text[0] == '\0' ||
 		   strncmp(story->text, value, sizeof value - 1) == 0 ||
 		   strncmp(story->text, key, sizeof key - 1) == 0;
@@ -86,7 +92,7 @@ aut_json_parse(const char *text, size_t len, json_t **out, aut_error *err)
 						AUT_JSON_DEPTH_MAX, deep + 1);
 	memset(&story, 0, sizeof story);
 	value = json_loadb(text, len, JSON_DECODE_ANY, &story);
-	if (value == NULL && failed_for_memory(&story))
+	if (value == NULL && failed_for_memory(&story, text, len))
 		return aut_fail(err, AUT_ENOMEM, "out of memory while reading JSON of %zu bytes", len);
 	if (value == NULL)
 		return aut_fail(err, AUT_EBADREQ, "invalid JSON: %s at line %d, column %d", story.text,

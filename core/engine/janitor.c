@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * core/engine/janitor.c - forgets what has been kept long enough: ended runs by age and by number,
- * records of deleted uploads, gaps, dedupe keys, how automations were switched off; folds the counts of
+ * records of deleted uploads, gaps, events, dedupe keys, how automations were switched off; folds the counts of
  * processes that are gone.  (Folders that runs left on agents: sweeper.c.)
  *
  *   resting ──due──▶ a batch ──there is more──▶ 250 ms ──▶ a batch …
@@ -32,6 +32,7 @@ typedef enum stage
 	UPLOADS,
 	GAPS,
 	DISABLE_EVENTS,
+	EVENTS,
 	DEDUPE_KEYS,
 	TALLIES,
 	STAGES
@@ -70,6 +71,8 @@ is_wanted(const janitor_unit *janitor, stage at)
 		case GAPS:
 		case DISABLE_EVENTS:
 			return s->run_retention_days > 0;
+		case EVENTS:
+			return s->integration_event_retention_days > 0;
 		case CROWDED_RUNS:
 			return s->run_retention_count > 0 &&
 				   (!janitor->looked || janitor->claims != janitor->engine->stats.claims);
@@ -121,6 +124,11 @@ janitor_run(aut_unit *unit, aut_db *db, aut_error *err)
 			break;
 		case DISABLE_EVENTS:
 			status = aut_store_forget_disable_events(db, before, BATCH, &janitor->count, err);
+			more = janitor->count == BATCH;
+			break;
+		case EVENTS:
+			before = now - s->integration_event_retention_days * 86400 * AUT_US_PER_S;
+			status = aut_store_forget_events(db, before, BATCH, &janitor->count, err);
 			more = janitor->count == BATCH;
 			break;
 		case DEDUPE_KEYS:

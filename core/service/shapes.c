@@ -68,6 +68,10 @@ aut_run_json(const aut_run *run)
 	good = good && aut_json_set(out, "output_bytes", json_integer(run->output_bytes));
 	good = good && aut_json_set(out, "attempt", json_integer(run->attempt));
 	good = good && aut_json_set(out, "scheduled_for", aut_json_time(run->scheduled_for));
+	good =
+		good && aut_json_set(out, "trigger_event_id",
+							 aut_json_uuid(run->has_trigger_event ? &run->trigger_event_id : NULL));
+	good = good && aut_json_set(out, "replayed", json_boolean(run->replayed));
 	return finish(out, good);
 }
 

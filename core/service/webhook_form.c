@@ -63,6 +63,9 @@ source_rules(aut__problems *problems, const json_t *body, aut__webhook_form *for
 		aut__problem_value(problems, &here, input,
 						   "'%s' is a reserved source name. Use the built-in integration instead.",
 						   text);
+	/* its deliveries would go where an event is matched again */
+	else if (strcmp(form->source, "replay") == 0)
+		aut__problem_value(problems, &here, input, "'%s' is a reserved source name.", text);
 	else if (!is_name(form->source, LOWER DIGITS, LOWER DIGITS, LOWER DIGITS "-"))
 		aut__problem_value(problems, &here, input,
 						   "source must be lower-case letters, digits and hyphens, 1 to 50 "

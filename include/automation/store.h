@@ -492,6 +492,9 @@ aut_status aut_store_forget_gaps(aut_db *db, int64_t before, int64_t limit, int6
 								 aut_error *err);
 aut_status aut_store_forget_dedupe_keys(aut_db *db, int64_t now, int64_t limit, int64_t *out_count,
 										aut_error *err);
+/* Events that came in, with their delivery ids (store_events.h). */
+aut_status aut_store_forget_events(aut_db *db, int64_t before, int64_t limit, int64_t *out_count,
+								   aut_error *err);
 /* How automations were switched off, but for the newest of each. */
 aut_status aut_store_forget_disable_events(aut_db *db, int64_t before, int64_t limit,
 										   int64_t *out_count, aut_error *err);

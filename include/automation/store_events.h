@@ -74,9 +74,6 @@ aut_status aut_store_event_list(aut_db *db, const aut_uuid *org_id, const aut_ev
 /* The runs it started, replays too, oldest first. */
 aut_status aut_store_event_runs(aut_db *db, const aut_uuid *event_id, int64_t limit,
 								aut_run_list *out, aut_error *err);
-/* Take away at most limit events that were received before that time, oldest first. */
-aut_status aut_store_forget_events(aut_db *db, int64_t before, int64_t limit, int64_t *out_count,
-								   aut_error *err);
 
 /* ---- the trigger index ----------------------------------------------------------------------- */
 
