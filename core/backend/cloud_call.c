@@ -497,7 +497,7 @@ static int64_t
 gate_opens(const cloud *self, int64_t now)
 {
 	int64_t oldest = self->sent_us[self->sent_at];
-	int64_t at = oldest == 0 ? now : oldest + AUT_US_PER_S;
+	int64_t at = self->sent_count < self->per_second ? now : oldest + AUT_US_PER_S;
 
 	if (at < self->quiet_until_us)
 		at = self->quiet_until_us;
@@ -508,6 +508,7 @@ static void
 gate_passed(cloud *self, int64_t now)
 {
 	self->sent_us[self->sent_at] = now;
+	self->sent_count++;
 	self->sent_at = (self->sent_at + 1) % self->per_second;
 	self->stats.requests++;
 }

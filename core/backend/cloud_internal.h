@@ -225,6 +225,7 @@ struct cloud
 	unsigned per_second;               /* requests of ours */
 	int64_t sent_us[CLOUD_PER_SECOND]; /* when the last ones left (monotonic) */
 	unsigned sent_at;
+	uint64_t sent_count;
 	int64_t quiet_until_us; /* the server asked for silence */
 	cloud_user *users;
 	size_t user_count;

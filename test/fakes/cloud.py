@@ -97,7 +97,12 @@ class Cloud:
         return self
 
     def stop(self):
-        self.loop.call_soon_threadsafe(self.loop.stop)
+        def end():
+            for task in asyncio.all_tasks(self.loop):
+                task.cancel()
+            self.loop.call_later(0.05, self.loop.stop)
+
+        self.loop.call_soon_threadsafe(end)
         self.thread.join(10)
         shutil.rmtree(self.folder, ignore_errors=True)
 
@@ -155,7 +160,8 @@ class Cloud:
                              + b"".join(f"{k}: {v}\r\n".encode() for k, v in more.items())
                              + f"Content-Length: {len(answer)}\r\n\r\n".encode() + answer)
                 await writer.drain()
-        except (asyncio.IncompleteReadError, ConnectionError, asyncio.LimitOverrunError, ValueError):
+        except (asyncio.IncompleteReadError, ConnectionError, asyncio.LimitOverrunError, ValueError,
+                asyncio.CancelledError):
             pass
         finally:
             self.connections -= 1
