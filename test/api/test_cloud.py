@@ -113,8 +113,8 @@ class ExtensionHost:
         until(listens, bool, 60, f"worker again; log: {self.log()[-2000:]}")
 
     def ledger(self):
-        rows = self.extension.query("SELECT state || ' ' || coalesce(sandbox_id, '') FROM automation.sandbox")
-        return [tuple(row.split(" ")) for row in rows.splitlines()]
+        rows = self.extension.query("SELECT state, sandbox_id FROM automation.sandbox")
+        return [tuple(row.split("|")) for row in rows.splitlines()]
 
     def log(self):
         return self.extension.log()
@@ -423,8 +423,8 @@ def test_a_crash_while_a_creation_is_in_flight(host, cloud):
     cloud.create_delay = 600
     run = go(api)
     until(lambda: [c for c in cloud.calls if c[1:] == ("POST", "/api/v1/sandboxes")], bool, 20, "request")
+    cloud.create_delay = 0  # of the next one
     h.kill()
-    cloud.create_delay = 0
     api = h.start().api()
     assert api.ended(run)["status"] == "COMPLETED"
     # the one whose answer was lost is known as such

@@ -1,12 +1,16 @@
 #!/bin/bash
 # SPDX-License-Identifier: MIT
-# test/real/real-agent-server.sh: the real OpenHands agent-server as a test target on loopback.
+# test/real/real-agent-server.sh: the real OpenHands agent-server, and the real OpenHands app server (the cloud's
+# API), as test targets on loopback.
 # Written for a Debian bookworm machine, run as root, with the Debian mirror and the Python registry reachable by apt and pip.
 #
 #   real-agent-server.sh setup     CACHE            make root + venv (idempotent)
 #   real-agent-server.sh start     CACHE PORT [KEY] [NAME=VALUE ...]
 #   real-agent-server.sh stop      CACHE PORT       server and what it left running
 #   real-agent-server.sh status    CACHE PORT
+#   real-agent-server.sh setup-app CACHE            add the app server (cloud API)
+#   real-agent-server.sh start-app CACHE PORT SANDBOX_BASE_PORT [KEY] [NAME=VALUE ...]
+#   real-agent-server.sh stop-app  CACHE PORT
 #   real-agent-server.sh umount    CACHE            undo the mounts (before removing CACHE)
 #
 # start prints one line "pid=N url=http://127.0.0.1:PORT root=DIR workdir=DIR"
@@ -20,12 +24,13 @@ umask 022
 export LC_ALL=C
 HERE=$(cd "$(dirname "$0")" && pwd)
 REQ_AGENT=$HERE/real-agent-server.requirements.txt
+REQ_APP=$HERE/real-cloud-app-server.requirements.txt
 CA=/etc/ssl/certs/ca-certificates.crt
 START_TIMEOUT=${START_TIMEOUT:-120}
 
 die() { echo "real-agent-server: $*" >&2; exit 1; }
 log() { echo "real-agent-server: $*" >&2; }
-usage() { sed -n '3,19p' "$0" | sed 's/^# \{0,1\}//' >&2; exit 2; }
+usage() { sed -n '3,23p' "$0" | sed 's/^# \{0,1\}//' >&2; exit 2; }
 
 [ $# -ge 2 ] || usage
 VERB=$1
@@ -111,6 +116,34 @@ setup_venv() { # setup_venv NAME REQUIREMENTS
     echo "$want" > "$ROOT/opt/$name/.stage-venv"
 }
 setup_agent() { setup_root; setup_common; setup_venv agent "$REQ_AGENT"; }
+setup_app() {
+    setup_agent; setup_venv app "$REQ_APP"
+    # The sandbox launcher: the agent venv, bound to loopback only (with a
+    # session key set, the agent-server would otherwise bind every interface).
+    cat > "$ROOT/opt/app/sandbox-python" <<'S'
+#!/bin/sh
+unset PYTHONPATH
+exec /opt/agent/bin/python "$@" --host 127.0.0.1
+S
+    chmod 755 "$ROOT/opt/app/sandbox-python"
+    # The process sandbox service takes a process whose state is "sleeping" for
+    # STARTING, so an idle sandbox would never be RUNNING.  Read it as running.
+    mkdir -p "$ROOT/opt/app/shim"
+    cat > "$ROOT/opt/app/shim/sitecustomize.py" <<'S'
+try:
+    import psutil
+    _plain_status = psutil.Process.status
+
+    def _status(self):
+        got = _plain_status(self)
+        idle = (psutil.STATUS_SLEEPING, psutil.STATUS_DISK_SLEEP, psutil.STATUS_IDLE)
+        return psutil.STATUS_RUNNING if got in idle else got
+
+    psutil.Process.status = _status
+except ImportError:
+    pass
+S
+}
 
 start_time() { sed 's/.*) //' "/proc/$1/stat" 2>/dev/null | cut -d' ' -f20; }
 alive() { # alive PIDFILE: the pid recorded there, and still the same process (a dead one may wait to be buried)
@@ -174,6 +207,7 @@ halt() { # halt TAG PORT
 
 case $VERB in
 setup)     setup_agent ;;
+setup-app) setup_app ;;
 start)
     [ $# -ge 1 ] || usage
     port=$1; key=${2:-}; shift; [ $# -eq 0 ] || shift
@@ -181,10 +215,22 @@ start)
     launch agent "$port" /ready OH_ENABLE_VSCODE=false OH_PRELOAD_TOOLS=false \
         ${key:+OH_SESSION_API_KEYS_0="$key"} "$@" -- \
         /opt/agent/bin/agent-server --host 127.0.0.1 --port "$port" ;;
+start-app)
+    [ $# -ge 2 ] || usage
+    port=$1; base=$2; key=${3:-}; shift 2; [ $# -eq 0 ] || shift
+    [ -x "$ROOT/opt/app/bin/python" ] || die "run setup-app first"
+    launch app "$port" /health RUNTIME=process SERVE_FRONTEND=false PYTHONPATH=/opt/app/shim \
+        OH_PERSISTENCE_DIR="/workspace/app-$port/data" OH_ENABLE_VSCODE=false OH_PRELOAD_TOOLS=false \
+        OH_SANDBOX_KIND=ProcessSandboxServiceInjector OH_SANDBOX_SPEC_KIND=ProcessSandboxSpecServiceInjector \
+        OH_SANDBOX_PYTHON_EXECUTABLE=/opt/app/sandbox-python OH_SANDBOX_BASE_PORT="$base" \
+        OH_SANDBOX_BASE_WORKING_DIR="/workspace/app-$port/sandboxes" \
+        ${key:+SESSION_API_KEY="$key"} "$@" -- \
+        /opt/app/bin/python -m uvicorn openhands.app_server.app:app --host 127.0.0.1 --port "$port" ;;
 stop)      [ $# -eq 1 ] || usage; halt agent "$1" ;;
+stop-app)  [ $# -eq 1 ] || usage; halt app "$1" ;;
 status)
     [ $# -eq 1 ] || usage
-    if pid=$(alive "$RUN/agent-$1.pid"); then echo "running pid=$pid"; else echo stopped; exit 3; fi ;;
+    if pid=$(alive "$RUN/agent-$1.pid") || pid=$(alive "$RUN/app-$1.pid"); then echo "running pid=$pid"; else echo stopped; exit 3; fi ;;
 umount)    do_umounts ;;
 *)         usage ;;
 esac
