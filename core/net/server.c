@@ -137,17 +137,33 @@ on_completed(void *payload, struct MHD_Connection *connection, void **slot,
 	}
 }
 
+/* MHD tells no end of a request whose parameters it had no room for. */
+static void
+end_forgotten(aut_http_server *server, const struct MHD_Connection *connection)
+{
+	aut_exchange *next;
+
+	for (aut_exchange *exchange = server->exchanges; exchange != NULL; exchange = next)
+	{
+		next = exchange->next;
+		if (exchange->connection == connection)
+		{
+			aut__exchange_end(exchange);
+		}
+	}
+}
+
 static void
 on_connection(void *payload, struct MHD_Connection *connection, void **slot,
 			  enum MHD_ConnectionNotificationCode code)
 {
 	aut_http_server *server = payload;
 
-	(void) connection;
 	(void) slot;
 	if (code == MHD_CONNECTION_NOTIFY_CLOSED)
 	{
 		server->closed_one = true;
+		end_forgotten(server, connection);
 	}
 }
 
