@@ -63,7 +63,7 @@ def served(api):
     """Somebody else, at the same time."""
     began = time.monotonic()
     assert api.get("/v1", params={"limit": 1}).status_code == 200
-    assert time.monotonic() - began < 5
+    assert time.monotonic() - began < 20
 
 
 def test_hostile__slow_heads_and_bodies_hold_nobody_up(api):
