@@ -171,6 +171,14 @@ check_object_download(char **newval, void **extra, GucSource source)
 }
 
 static bool
+check_url_hosts(char **newval, void **extra, GucSource source)
+{
+	(void) extra;
+	(void) source;
+	return check_word("allowed_url_hosts", *newval);
+}
+
+static bool
 check_auth_header(char **newval, void **extra, GucSource source)
 {
 	(void) extra;
@@ -189,6 +197,7 @@ text_check(const aut_setting_info *info)
 				 {"allow_private_urls", check_private_urls},
 				 {"file_store", check_file_store},
 				 {"object_download", check_object_download},
+				 {"allowed_url_hosts", check_url_hosts},
 				 {"agent_server_auth_header", check_auth_header}};
 
 	for (size_t i = 0; i < lengthof(hooks); i++)
@@ -468,17 +477,34 @@ secret_is_set(const char *member)
 	return set;
 }
 
-aut_backend_choice
-aut__backend_choice(const aut_settings *settings)
+/* Settings that were read without secrets have none to judge by; this view knows which are there. */
+static aut_settings
+view_with_secrets(const aut_settings *settings)
 {
 	static char told[] = "set";
-	aut_settings view = *settings; /* settings read without secrets have none to judge by */
+	aut_settings view = *settings;
 
 	if (secret_is_set("service_key"))
 		view.service_key = told;
 	if (secret_is_set("cloud_api_key"))
 		view.cloud_api_key = told;
+	return view;
+}
+
+aut_backend_choice
+aut__backend_choice(const aut_settings *settings)
+{
+	aut_settings view = view_with_secrets(settings);
+
 	return aut_settings_backend(&view);
+}
+
+aut_status
+aut__settings_check(const aut_settings *settings, aut_error *err)
+{
+	aut_settings view = view_with_secrets(settings);
+
+	return aut_settings_check(&view, err);
 }
 
 const char *

@@ -64,6 +64,8 @@ extern uint64 aut__settings_generation;
 aut_status aut__settings_load(aut_settings *out, bool with_secrets, aut_error *err);
 /* Where scripts run; also right for settings that were read without secrets. */
 aut_backend_choice aut__backend_choice(const aut_settings *settings);
+/* Do they fit together?  EINVAL. */
+aut_status aut__settings_check(const aut_settings *settings, aut_error *err);
 /* A secret that is given by value (which is for compatibility only), or NULL. */
 const char *aut__secret_by_value(void);
 /* Who lends the key of automation.secret_key_file; and read it again, it may have changed. */

@@ -246,6 +246,8 @@ report_settings(ReturnSetInfo *result)
 		report(result, "settings", false, err.message);
 		return;
 	}
+	if (aut__settings_check(&settings, &err) != AUT_OK)
+		report(result, "settings", false, err.message);
 	backend = aut__backend_choice(&settings);
 	url = pstrdup(settings.agent_server_url);
 	cloud = aut_settings_cloud_url(&settings, "");

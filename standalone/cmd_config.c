@@ -32,16 +32,22 @@ typedef struct config_args
 static const char *
 variable_of(const aut_setting_info *info)
 {
-	size_t len = strlen(info->name);
 	const char *found = NULL;
+	int found_rank = 0;
 
 	for (char **at = environ; at != NULL && *at != NULL; at++)
 	{
-		if (strncasecmp(*at, info->name, len) != 0 || (*at)[len] != '=' || (*at)[len + 1] == '\0')
+		size_t len = strcspn(*at, "=");
+		/* the documented spelling has the last word, then other spellings of it, then the name without
+		 * the prefix; among equals the later one */
+		bool own = strlen(info->name) == len && strncasecmp(*at, info->name, len) == 0;
+		int rank = !own ? 1 : strncmp(*at, info->name, len) != 0 ? 2 : 3;
+
+		if ((*at)[len] == '\0' || (*at)[len + 1] == '\0' || !aut_setting_has_name(info, *at, len) ||
+			rank < found_rank)
 			continue;
-		/* the documented spelling has the last word; among others the later one */
-		if (found == NULL || strncmp(found, info->name, len) != 0)
-			found = *at;
+		found = *at;
+		found_rank = rank;
 	}
 	return found;
 }

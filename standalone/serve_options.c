@@ -230,7 +230,9 @@ decide_address(serve_config *config, aut_error *err)
 		inet_pton(AF_INET6, config->settings.host, bytes) != 1)
 		return aut_fail(err, AUT_EINVAL, "'%s' is not a numeric address to listen on",
 						config->settings.host);
-	if (config->own_key && !serve_address_local(config->settings.host))
+	/* in the cloud callers are known by their own keys, and nobody chooses one */
+	if (config->own_key && config->backend != AUT_BACKEND_CLOUD &&
+		!serve_address_local(config->settings.host))
 		return aut_fail(err, AUT_EDENIED,
 						"listening on %s needs a key of your choice in AUTOMATION_LOCAL_API_KEY",
 						config->settings.host);

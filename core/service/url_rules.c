@@ -35,8 +35,6 @@ aut_url_policy_of(const aut_settings *settings, aut_url_policy **out, aut_error 
 	aut_status status = cloud != NULL ? aut_url_policy_new(&options, out, err)
 									  : aut_fail(err, AUT_ENOMEM, "out of memory for a URL");
 
-	if (status == AUT_EINVAL)
-		aut_error_context(err, "AUTOMATION_ALLOWED_URL_HOSTS");
 	aut_free(cloud);
 	return status;
 }

@@ -184,6 +184,9 @@ aut_status aut_settings_from_environment(aut_settings *settings, char **environm
 										 void (*warn)(void *payload, const char *message),
 										 void *payload, aut_error *err);
 
+/* Does this environment variable set it, by its own name or by the one the contract gives without the
+ * prefix?  name need not end at len. */
+bool aut_setting_has_name(const aut_setting_info *info, const char *name, size_t len);
 /* May text be its value?  (For hosts that keep values by themselves.) */
 aut_status aut_setting_check(const aut_setting_info *info, const char *text, aut_error *err);
 /* A number of kind D as text: 1500 is "1.5".  buf holds AUT_SETTING_DECIMAL_MAX. */

@@ -77,6 +77,7 @@ class Extension:
             "agent_server_url": state["url"],
             "agent_server_api_key_file": self.secret("agent.key", state["key"]),
             "local_api_key_file": self.secret("api.key", self.key),
+            "secret_key_file": self.secret("secret.key", "5e" * 32),
             "workspace_base": os.path.join(self.folder, "work"),
             "http_role": "postgres",
         }

@@ -180,6 +180,40 @@ def test_upstream__a_silent_cloud_is_502_and_holds_nobody_up(shared, cloud):
     assert codes == [502]
 
 
+# ---- pages --------------------------------------------------------------------------------------
+
+PAGE = "https://page.example"
+
+
+def test_upstream__pages_of_the_cloud_may_use_its_cookies(shared, cloud):
+    v = key()
+    cloud.person(f"openhands_auth={v}")
+    reply = ask(shared, {"Cookie": f"openhands_auth={v}", "Origin": cloud.url})
+    assert reply.status_code == 200
+    assert reply.headers["Access-Control-Allow-Origin"] == cloud.url
+    assert reply.headers["Access-Control-Allow-Credentials"] == "true"
+    assert reply.headers["Vary"] == "Origin"
+    # other pages may not: nobody is even asked
+    v = key()
+    cloud.person(f"openhands_auth={v}")
+    for method in ("GET", "POST"):
+        reply = shared(None).call(method, "/v1", key=False, headers={"Cookie": f"openhands_auth={v}", "Origin": PAGE})
+        assert reply.status_code == 403
+        assert "Access-Control-Allow-Origin" not in reply.headers
+    assert cloud.asked(f"openhands_auth={v}") == 0
+
+
+def test_upstream__pages_with_a_key_may_come_from_anywhere(shared, cloud):
+    k = key()
+    cloud.person(f"Bearer {k}")
+    cloud.script(f"Bearer {k}", {"status": 500}, {"status": 401})
+    for status in (502, 401, 200):
+        reply = shared(k).get("/v1", headers={"Origin": PAGE})
+        assert reply.status_code == status
+        assert reply.headers["Access-Control-Allow-Origin"] == "*"
+        assert "Access-Control-Allow-Credentials" not in reply.headers
+
+
 # ---- cache --------------------------------------------------------------------------------------
 
 

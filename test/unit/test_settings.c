@@ -481,6 +481,109 @@ test_settings__the_document_names_what_is_ignored(void **state)
 	free(text);
 }
 
+/* Every variable that the service this one replaces knows is a setting, or is told to have no effect. */
+static void
+test_settings__each_variable_of_the_replaced_service_is_known(void **state)
+{
+	static const char *const names[] = {"DB_URL",
+										"DB_HOST",
+										"DB_PORT",
+										"DB_NAME",
+										"DB_USER",
+										"DB_PASS",
+										"DB_SSL_MODE",
+										"DB_POOL_SIZE",
+										"DB_MAX_OVERFLOW",
+										"DB_POOL_RECYCLE",
+										"DB_POOL_TIMEOUT",
+										"GCP_DB_INSTANCE",
+										"GCP_PROJECT",
+										"GCP_REGION",
+										"RUN_MIGRATIONS_ON_STARTUP",
+										"CREATE_DATABASE_IF_MISSING",
+										"AGENT_SERVER_URL",
+										"AGENT_SERVER_API_KEY",
+										"SANDBOX_AGENT_SERVER_URL",
+										"WORKSPACE_BASE",
+										"LOCAL_API_KEY",
+										"OPENHANDS_API_BASE_URL",
+										"SERVICE_KEY",
+										"WEBHOOK_SECRET",
+										"BASE_URL",
+										"HOST",
+										"SERVER_PORT",
+										"CORS_ORIGINS",
+										"LOG_LEVEL",
+										"SCHEDULER_INTERVAL_SECONDS",
+										"SCHEDULER_BATCH_SIZE",
+										"DISPATCHER_INTERVAL_SECONDS",
+										"DISPATCHER_BATCH_SIZE",
+										"WATCHDOG_INTERVAL_SECONDS",
+										"FAILURE_DISABLE_THRESHOLD",
+										"CONSECUTIVE_FAILURE_DISABLE_THRESHOLD",
+										"CONSECUTIVE_FAILURE_DISABLE_WINDOW_HOURS",
+										"WORKSPACE_RETENTION_SECONDS",
+										"SANDBOX_CLEANUP_DELAY_SECONDS",
+										"INTEGRATION_EVENT_RETENTION_DAYS",
+										"API_DEFAULT_PAGE_SIZE",
+										"API_MAX_PAGE_SIZE",
+										"POSTHOG_API_KEY",
+										"POSTHOG_HOST",
+										"HTTP_TIMEOUT",
+										"HTTP_LONG_TIMEOUT",
+										"AUTH_CACHE_TTL",
+										"AUTH_CACHE_SIZE",
+										"AUTH_MAX_RETRIES",
+										"AUTH_INITIAL_BACKOFF",
+										"AUTH_MAX_BACKOFF",
+										"DEFAULT_RUN_DURATION",
+										"MAX_RUN_DURATION",
+										"RUN_TIMEOUT_MARGIN",
+										"RUN_TIMEOUT_HARD_GRACE",
+										"SANDBOX_POLL_INTERVAL",
+										"SANDBOX_READY_TIMEOUT",
+										"SANDBOX_PROVISION_MAX_ATTEMPTS",
+										"SANDBOX_PROVISION_RETRY_DELAY",
+										"EXTERNAL_DOWNLOAD_TIMEOUT",
+										"EXTERNAL_MAX_FILESIZE",
+										"RATE_LIMIT_MIN_WAIT",
+										"RATE_LIMIT_MAX_WAIT",
+										"RATE_LIMIT_MAX_RETRIES",
+										"KV_SECRET",
+										"KV_LOCK_TIMEOUT_MS",
+										"KV_MAX_VALUE_SIZE",
+										"GIT_SYNC_ENABLED",
+										"GIT_SYNC_REPO_URL",
+										"GIT_SYNC_TOKEN",
+										"GIT_SYNC_ENCRYPTION_KEY",
+										"GIT_SYNC_BRANCH",
+										"GIT_SYNC_PATH",
+										"GIT_SYNC_AUTHOR_NAME",
+										"GIT_SYNC_AUTHOR_EMAIL",
+										"GIT_SYNC_LOCAL_WORKDIR",
+										"GIT_SYNC_GIT_TIMEOUT_SECONDS",
+										"GIT_SYNC_SECRET",
+										"GIT_SYNC_AUTH_FAILURE_BACKOFF_THRESHOLD",
+										"GIT_SYNC_FAILURE_BACKOFF_CAP_SECONDS",
+										"STREAMS_ENABLED",
+										"SLACK_APPS"};
+
+	(void) state;
+	for (size_t i = 0; i < sizeof names / sizeof names[0]; i++)
+	{
+		char variable[100];
+		const aut_setting_ignored *ignored;
+		bool known;
+
+		(void) snprintf(variable, sizeof variable, "AUTOMATION_%s", names[i]);
+		known = aut_setting_find(variable) != NULL;
+		for (size_t k = 0; !known && (ignored = aut_setting_ignored_at(k)) != NULL; k++)
+			known = strcmp(ignored->name, variable) == 0;
+		if (!known)
+			fail_msg("%s is neither a setting nor told to have no effect", variable);
+	}
+}
+
 /* ---- without memory --------------------------------------------------------------------------- */
 
 static aut_status
@@ -532,6 +635,7 @@ main(void)
 		cmocka_unit_test(test_settings__base_url_makes_url_and_prefix),
 		cmocka_unit_test(test_settings__the_document_names_each_setting),
 		cmocka_unit_test(test_settings__the_document_names_what_is_ignored),
+		cmocka_unit_test(test_settings__each_variable_of_the_replaced_service_is_known),
 		cmocka_unit_test(test_settings__survive_without_memory),
 	};
 
