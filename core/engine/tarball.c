@@ -137,6 +137,24 @@ read_object(aut_job *job)
 
 /* ---- loading ------------------------------------------------------------------------------- */
 
+/* The upload is gone: was the automation given another since the run was claimed, as by a new prompt?
+ * ENOTFOUND: no. */
+static aut_status
+load_successor(const aut_job *job, aut_db *db, aut_uuid *inout, aut_rows *out, aut_error *err)
+{
+	aut_automation_list list = {0};
+	aut_uuid gone = *inout;
+	aut_status status =
+		aut_store_automation_get(db, &job->task.org_id, &job->task.run.automation_id, &list, err);
+	if (status == AUT_OK &&
+		(!internal_upload_id(list.items[0].tarball_path, inout) || aut_uuid_equal(inout, &gone)))
+		status = aut_fail(err, AUT_ENOTFOUND, "the upload was deleted");
+	if (status == AUT_OK)
+		status = aut_store_upload_data(db, inout, out, err);
+	aut_automation_list_done(&list);
+	return status;
+}
+
 static aut_status
 load_run(aut_unit *unit, aut_db *db, aut_error *err)
 {
@@ -153,7 +171,12 @@ load_run(aut_unit *unit, aut_db *db, aut_error *err)
 	aut_rows rows = {0};
 	aut_status status = aut_store_upload_data(db, &id, &rows, err);
 	if (status == AUT_ENOTFOUND)
-		return aut_service_upload_place(db, &id, &job->object, err);
+	{
+		status = aut_service_upload_place(db, &id, &job->object, err);
+		if (status != AUT_ENOTFOUND)
+			return status;
+		status = load_successor(job, db, &id, &rows, err);
+	}
 	if (status != AUT_OK)
 		return status;
 	const aut_value *data = aut_rows_at(&rows, 0, 0);
