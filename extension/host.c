@@ -297,6 +297,7 @@ engine_open(aut__host *host, aut_error *err)
 	options.worker = host->worker;
 	options.pid = (int64_t) getpid();
 	options.api_url = host->api_url;
+	options.sealer = aut__sealer();
 	options.take_over = true; /* the guard lock proves that the last holder is gone */
 	options.dispatch_only = host->role == AUT__ROLE_DISPATCHER;
 	status = aut_engine_new(&options, &host->engine, err);

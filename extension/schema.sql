@@ -209,6 +209,12 @@ CREATE TABLE automation.custom_webhook (
 );
 CREATE UNIQUE INDEX custom_webhook_source_idx ON automation.custom_webhook (org_id, source);
 CREATE INDEX custom_webhook_newest_idx ON automation.custom_webhook (org_id, created_at DESC, id DESC);
+CREATE TABLE automation.environment (
+    automation_id uuid NOT NULL REFERENCES automation.automation (id) ON DELETE CASCADE,
+    names json NOT NULL,
+    sealed bytea NOT NULL,
+    PRIMARY KEY (automation_id)
+);
 CREATE TABLE automation.event (
     id uuid NOT NULL,
     org_id uuid NOT NULL,

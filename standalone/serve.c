@@ -256,6 +256,7 @@ start_engine(server *d, aut_error *err)
 	options.worker = WORKER_NAME;
 	options.pid = getpid();
 	options.api_url = d->api_url;
+	options.sealer = serve_sealer(d->config.data);
 	options.take_over = true; /* the lock on the file proves that the last daemon is dead */
 	status = aut_engine_new(&options, &d->engine, err);
 	if (status == AUT_OK)

@@ -80,6 +80,8 @@ static const aut_api_member automation_create[] = {
 	{"enabled", "boolean", OLD, .initial = "true"},
 	{"state", "@PublicAutomationState?"},
 	{"template", "@TemplateProvenance?"},
+	{"environment", "map string??", OURS,
+	 .doc = "variables for its runs; kept sealed, never shown"},
 	{NULL},
 };
 
@@ -195,6 +197,8 @@ static const aut_api_member automation_update[] = {
 	{"keep_alive", "boolean?"},
 	{"enabled", "boolean?", OLD},
 	{"state", "@PublicAutomationState?"},
+	{"environment", "map string??", OURS,
+	 .doc = "variables that change; null takes one away, or all"},
 	{NULL},
 };
 
@@ -225,6 +229,7 @@ static const aut_api_member automation[] = {
 	{"created_at", "time", NEED},
 	{"updated_at", "time", NEED},
 	{"next_fire_at", "time?", OURS, .doc = "null: no schedule, or paused"},
+	{"environment", "[string]", OURS, .doc = "names of the variables its runs get"},
 	{NULL},
 };
 

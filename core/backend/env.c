@@ -118,6 +118,21 @@ put_observability(env_writer *env, const aut_run_task *task, const char *source)
 }
 
 aut_status
+aut_env_own(const json_t *variables, aut_buf *out, aut_error *err)
+{
+	env_writer env = {out, AUT_OK, err};
+	const char *name;
+	json_t *value;
+
+	json_object_foreach((json_t *) (uintptr_t) variables, name, value)
+	{
+		if (json_is_string(value))
+			put(&env, name, json_string_value(value));
+	}
+	return env.status;
+}
+
+aut_status
 aut_env_text(const aut_run_task *task, const aut_place *place, const aut_attempt_paths *paths,
 			 const aut_settings *settings, const char *api_url, const char *event_payload,
 			 aut_buf *out, aut_error *err)

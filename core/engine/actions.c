@@ -7,6 +7,7 @@
  */
 #include <string.h>
 
+#include "automation/environment.h"
 #include "core/engine/engine_internal.h"
 
 static void
@@ -92,7 +93,15 @@ env(aut_job *job)
 	aut__blob_unref(job->engine, job->blob);
 	job->blob = NULL;
 	aut_buf_clear(&job->env);
-	aut_status status = aut_service_event_payload(&job->task, &payload, &err);
+	json_t *own = NULL;
+	aut_status status =
+		aut_service_environment(&job->task, job->engine->options.sealer, &own, &err);
+	/* the contract's come later, so they win */
+	if (status == AUT_OK)
+		status = aut_env_own(own, &job->env, &err);
+	json_decref(own);
+	if (status == AUT_OK)
+		status = aut_service_event_payload(&job->task, &payload, &err);
 	if (status == AUT_OK)
 		status = aut_env_text(&job->task, &job->place, aut_agent_paths(job->agent),
 							  job->engine->options.settings, job->engine->options.api_url, payload,

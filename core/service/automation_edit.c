@@ -327,6 +327,8 @@ write_edit(edit *e, aut_error *err)
 		status = aut_store_automation_update(db, &e->after, err);
 	if (status == AUT_OK)
 		status = drop_old_tarball(e, err);
+	if (status == AUT_OK && (e->form.given & AUT__F_ENVIRONMENT) != 0)
+		status = aut__environment_change(e->call, &e->after.id, e->form.environment, err);
 	if (status == AUT_OK && e->switched_off)
 		status = aut__disable_event(db, &e->after.id, NULL, e->after.disabled_reason,
 									e->after.disabled_detail, "manual", e->call->now_us, err);

@@ -428,6 +428,13 @@ read_repos(aut__problems *problems, const json_t *body, aut__form *form)
 	form->repo_list = aut__read_repos(problems, body);
 }
 
+static void
+read_environment(aut__problems *problems, const json_t *body, aut__form *form)
+{
+	if (aut__environment_read(problems, body, &form->environment))
+		form->given |= AUT__F_ENVIRONMENT;
+}
+
 /* ---- the bodies ------------------------------------------------------------------------------- */
 
 /* A conversation that goes on needs its place to stay. */
@@ -448,8 +455,10 @@ static aut_status
 finish(aut__problems *problems, aut__form *made, aut__form *out, json_t **out_problems,
 	   aut_error *err)
 {
-	aut_status status = aut__problems_status(problems, out_problems, err);
+	aut_status status;
 
+	aut__environment_hide(problems);
+	status = aut__problems_status(problems, out_problems, err);
 	if (status == AUT_OK)
 		*out = *made;
 	else
@@ -475,6 +484,7 @@ aut__form_create(const json_t *body, const aut_settings *settings, bool sql, aut
 										"enabled",
 										"state",
 										"template",
+										"environment",
 										NULL};
 	aut__problems problems = {0};
 	aut__form made = {0};
@@ -489,6 +499,7 @@ aut__form_create(const json_t *body, const aut_settings *settings, bool sql, aut
 		read_limits(&problems, body, settings, &made);
 		read_state(&problems, body, false, &made);
 		read_template(&problems, body, &made);
+		read_environment(&problems, body, &made);
 		aut__refuse_others(&problems, &AUT__BODY, body, known);
 		/* rules about the whole body are looked at when its members are good */
 		if (problems.list == NULL)
@@ -588,6 +599,7 @@ aut__form_update(const json_t *body, const aut_settings *settings, bool sql, aut
 										"keep_alive",
 										"enabled",
 										"state",
+										"environment",
 										NULL};
 	aut__problems problems = {0};
 	aut__form made = {0};
@@ -611,6 +623,7 @@ aut__form_update(const json_t *body, const aut_settings *settings, bool sql, aut
 		read_what(&problems, body, true, sql, &made);
 		read_limits(&problems, body, settings, &made);
 		read_state(&problems, body, true, &made);
+		read_environment(&problems, body, &made);
 		aut__refuse_others(&problems, &AUT__BODY, body, known);
 	}
 	return finish(&problems, &made, out, out_problems, err);

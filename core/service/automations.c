@@ -438,6 +438,8 @@ aut__automation_insert(aut_call *call, const aut__form *form, aut_uuid *out_id, 
 	}
 	if (status == AUT_OK && strcmp(form->trigger.type, "cron") == 0)
 		status = aut__schedule_sync(call, &automation, &form->trigger, err);
+	if (status == AUT_OK && form->environment != NULL)
+		status = aut__environment_change(call, &automation.id, form->environment, err);
 	if (status == AUT_OK)
 		*out_id = automation.id;
 	texts_done(&made);

@@ -143,7 +143,8 @@ enum
 	AUT__F_STATE = 1 << 13,
 	AUT__F_TEMPLATE = 1 << 14,
 	AUT__F_PLUGIN = 1 << 15,
-	AUT__F_REPOS = 1 << 16
+	AUT__F_REPOS = 1 << 16,
+	AUT__F_ENVIRONMENT = 1 << 17
 };
 
 /* The body of POST /v1 or PATCH /v1/{id}, checked.  Texts live in the body. */
@@ -157,6 +158,7 @@ typedef struct aut__form
 	const json_t *associations; /* NULL: null */
 	int64_t timeout_s;          /* 0: null */
 	bool has_keep_alive, keep_alive;
+	const json_t *environment; /* changes; NULL: null */
 	bool has_enabled, enabled;
 	const char *state;          /* "ACTIVE", "INACTIVE" or NULL; see aut__form_state */
 	const json_t *template_ref; /* NULL: none */
@@ -262,6 +264,14 @@ json_t *aut__cursor_json(char kind, int64_t created_at, const aut_uuid *id);
 
 /* Ends a chain of sets: NULL is AUT_ENOMEM. */
 aut_status aut__give(json_t *take_made, json_t **out, aut_error *err);
+
+/* The member `environment` of a body (environments.c): was it given?  *out stays NULL for null. */
+bool aut__environment_read(aut__problems *problems, const json_t *body, const json_t **out);
+/* Write what changes, NULL: all goes. */
+aut_status aut__environment_change(const aut_call *call, const aut_uuid *automation_id,
+								   const json_t *changes, aut_error *err);
+/* No value of a variable is shown in a problem. */
+void aut__environment_hide(aut__problems *problems);
 
 json_t *aut__upload_json(const aut_upload *upload);
 /* Where the bytes of an upload are that are not in the database. */

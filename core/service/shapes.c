@@ -127,6 +127,10 @@ aut_automation_json(const aut_automation *automation)
 	good = good && aut_json_set(out, "updated_at", aut_json_time(automation->updated_at));
 
 	good = good && aut_json_set(out, "next_fire_at", aut_json_time(automation->next_fire_at));
+	good = good && aut_json_set(out, "environment",
+								automation->environment_names != NULL
+									? stored(automation->environment_names)
+									: json_array());
 	return finish(out, good);
 }
 

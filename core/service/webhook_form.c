@@ -142,12 +142,31 @@ read_rest(aut__problems *problems, const json_t *body, bool update, aut__webhook
 		header_rules(problems, body, "event_id_header", form->event_id_header);
 }
 
+/* A secret that is refused is not shown, either. */
+static void
+hide_secret(aut__problems *problems)
+{
+	size_t index;
+	json_t *problem;
+
+	json_array_foreach(problems->list, index, problem)
+	{
+		const json_t *member = json_array_get(json_object_get(problem, "loc"), 1);
+
+		if (json_is_string(member) && strcmp(json_string_value(member), "webhook_secret") == 0 &&
+			json_object_set_new(problem, "input", json_null()) != 0)
+			(void) json_object_del(problem, "input");
+	}
+}
+
 static aut_status
 finish(aut__problems *problems, const aut__webhook_form *made, aut__webhook_form *out,
 	   json_t **out_problems, aut_error *err)
 {
-	aut_status status = aut__problems_status(problems, out_problems, err);
+	aut_status status;
 
+	hide_secret(problems);
+	status = aut__problems_status(problems, out_problems, err);
 	if (status == AUT_OK)
 		*out = *made;
 	return status;

@@ -77,8 +77,10 @@ static const aut_stmt automation_update = {
 	"a.keep_alive, a.state, a.disabled_reason, a.disabled_detail, a.disabled_at, a.deleted_at, "   \
 	"a.last_triggered_at, a.created_at, a.updated_at, s.next_fire_at, s.last_fire_at, "            \
 	"(SELECT m.created_at FROM automation.run AS m WHERE m.automation_id = a.id"                   \
-	" AND m.trigger_source = 'manual' ORDER BY m.created_at DESC LIMIT 1) AS last_manual_at"
-#define TYPES "uuuttttjjttjtjtttibttjTTTTTTTT"
+	" AND m.trigger_source = 'manual' ORDER BY m.created_at DESC LIMIT 1) AS last_manual_at, "     \
+	"(SELECT v.names FROM automation.environment AS v WHERE v.automation_id = a.id) AS "           \
+	"environment_names"
+#define TYPES "uuuttttjjttjtjtttibttjTTTTTTTTj"
 #define FROM                                                                                       \
 	" FROM automation.automation AS a LEFT JOIN automation.schedule AS s ON s.automation_id = "    \
 	"a.id"
@@ -191,6 +193,7 @@ read_one(const aut_rows *rows, size_t row, aut_automation *out)
 		.created_at = aut_rows_time(rows, row, 25),
 		.updated_at = aut_rows_time(rows, row, 26),
 		.next_fire_at = aut_rows_time(rows, row, 27),
+		.environment_names = aut_rows_text(rows, row, 30),
 	};
 }
 

@@ -25,6 +25,7 @@ extern const aut_stmt *const aut__trigger_statements[];
 extern const aut_stmt *const aut__sandbox_statements[];
 extern const aut_stmt *const aut__tally_statements[];
 extern const aut_stmt *const aut__webhook_statements[];
+extern const aut_stmt *const aut__environment_statements[];
 
 /* Most rows one call may ask for; a larger (or negative) limit is AUT_EINVAL. */
 #define AUT__LIMIT_MAX 10000

@@ -114,14 +114,16 @@ static const aut_stmt run_list_org_after = {
 		" ORDER BY r.id DESC LIMIT $3",
 };
 
-#define TASK_TYPES AUT__RUN_TYPES "uuttTtjtttttjjibj"
+#define TASK_TYPES AUT__RUN_TYPES "uuttTtjtttttjjibjx"
 #define TASK                                                                                       \
 	"SELECT " AUT__RUN_COLUMNS ", a.org_id, a.user_id, a.owner, a.state, a.deleted_at, a.name,"    \
 	" a.trigger, a.trigger_type, a.model, a.agent_profile_id, a.tarball_path, a.entrypoint,"       \
-	" a.observability_associations, a.preset_metadata, a.timeout_s, a.keep_alive, i.input"         \
+	" a.observability_associations, a.preset_metadata, a.timeout_s, a.keep_alive, i.input, "       \
+	"e.sealed"                                                                                     \
 	" FROM automation.run AS r"                                                                    \
 	" JOIN automation.automation AS a ON a.id = r.automation_id"                                   \
-	" LEFT JOIN automation.run_input AS i ON i.run_id = r.id"
+	" LEFT JOIN automation.run_input AS i ON i.run_id = r.id"                                      \
+	" LEFT JOIN automation.environment AS e ON e.automation_id = r.automation_id"
 static const aut_stmt run_task = {
 	.name = "run_task",
 	.params = "u",
@@ -397,6 +399,11 @@ read_task(aut_rows *take_rows, aut_run_task *out, aut_error *err)
 	task.has_keep_alive = !aut_rows_null(rows, 0, at);
 	task.keep_alive = aut_rows_bool(rows, 0, at++);
 	task.input = aut_rows_text(rows, 0, at++);
+	if (!aut_rows_null(rows, 0, at))
+	{
+		task.environment = aut_rows_at(rows, 0, at)->data;
+		task.environment_len = aut_rows_at(rows, 0, at)->len;
+	}
 	*out = task;
 	return AUT_OK;
 }

@@ -483,11 +483,12 @@ const aut_stmt *
 aut_store_statement(size_t index)
 {
 	static const aut_stmt *const *const all[] = {
-		aut__automation_statements, aut__schedule_statements, aut__run_statements,
-		aut__claim_statements,      aut__output_statements,   aut__upload_statements,
-		aut__object_statements,     aut__worker_statements,   aut__policy_statements,
-		aut__retention_statements,  aut__sandbox_statements,  aut__tally_statements,
-		aut__webhook_statements,    aut__event_statements,    aut__trigger_statements,
+		aut__automation_statements, aut__schedule_statements,    aut__run_statements,
+		aut__claim_statements,      aut__output_statements,      aut__upload_statements,
+		aut__object_statements,     aut__worker_statements,      aut__policy_statements,
+		aut__retention_statements,  aut__sandbox_statements,     aut__tally_statements,
+		aut__webhook_statements,    aut__environment_statements, aut__event_statements,
+		aut__trigger_statements,
 	};
 
 	for (size_t i = 0; i < sizeof(all) / sizeof(all[0]); i++)

@@ -54,7 +54,25 @@
 	"CREATE INDEX automation.custom_webhook_newest_idx ON custom_webhook (org_id, created_at "     \
 	"DESC, id DESC);\n"
 
-#define POSTGRES_EVENT_TABLES POSTGRES_CUSTOM_WEBHOOK
-#define SQLITE_EVENT_TABLES   SQLITE_CUSTOM_WEBHOOK
+/* ---- environment ---------------------------------------------------------------------------- */
+
+#define POSTGRES_ENVIRONMENT                                                                       \
+	"CREATE TABLE automation.environment (\n"                                                      \
+	"    automation_id uuid NOT NULL REFERENCES automation.automation (id) ON DELETE CASCADE,\n"   \
+	"    names json NOT NULL,\n"                                                                   \
+	"    sealed bytea NOT NULL,\n"                                                                 \
+	"    PRIMARY KEY (automation_id)\n"                                                            \
+	");\n"
+
+#define SQLITE_ENVIRONMENT                                                                         \
+	"CREATE TABLE automation.environment (\n"                                                      \
+	"    automation_id BLOB NOT NULL REFERENCES automation (id) ON DELETE CASCADE,\n"              \
+	"    names TEXT NOT NULL,\n"                                                                   \
+	"    sealed BLOB NOT NULL,\n"                                                                  \
+	"    PRIMARY KEY (automation_id)\n"                                                            \
+	") STRICT, WITHOUT ROWID;\n"
+
+#define POSTGRES_EVENT_TABLES POSTGRES_CUSTOM_WEBHOOK POSTGRES_ENVIRONMENT
+#define SQLITE_EVENT_TABLES   SQLITE_CUSTOM_WEBHOOK SQLITE_ENVIRONMENT
 
 #endif

@@ -123,6 +123,8 @@ aut_status aut_command_text(const aut_attempt_paths *paths, const char *entrypoi
 							aut_error *err);
 /* One `export NAME='value'` line per pair; names must be identifiers, values without NUL. */
 aut_status aut_env_line(aut_buf *out, const char *name, const char *value, aut_error *err);
+/* Variables of an automation's own (an object name -> text, NULL: none), to stand before the others. */
+aut_status aut_env_own(const json_t *variables, aut_buf *out, aut_error *err);
 /* All variables of execution.md section 6 for a run. */
 aut_status aut_env_text(const aut_run_task *task, const aut_place *place,
 						const aut_attempt_paths *paths, const aut_settings *settings,

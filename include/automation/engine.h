@@ -43,6 +43,7 @@ typedef struct aut_engine_options
 	aut_backend *backend;         /* may be replaced later: aut_engine_set_backend */
 	aut_local_runner *local;      /* or NULL; must outlive the engine */
 	const aut_settings *settings; /* read at use; must outlive the engine */
+	const aut_sealer *sealer;     /* who has the key of sealed variables; NULL: nobody */
 	const aut_clock *clock;
 	const char *worker; /* name under which runs are claimed */
 	int64_t pid;

@@ -179,6 +179,8 @@ typedef struct aut_run_task
 	bool has_keep_alive, keep_alive;
 	bool waits_at_limit; /* for a free sandbox, where another run would be skipped */
 	const char *input;   /* JSON text or NULL */
+	const void *environment; /* sealed, or NULL; see environment.h */
+	size_t environment_len;
 	aut_rows rows;
 } aut_run_task;
 aut_status aut_store_run_task(aut_db *db, const aut_uuid *run_id, aut_run_task *out,
@@ -306,6 +308,7 @@ typedef struct aut_automation
 	int64_t last_triggered_at; /* the later of manual and cron */
 	int64_t created_at, updated_at;
 	int64_t next_fire_at; /* from schedule; AUT_TIME_NONE: none */
+	const char *environment_names; /* JSON text, a list, or NULL; from environment */
 } aut_automation;
 
 typedef struct aut_automation_list
@@ -316,7 +319,7 @@ typedef struct aut_automation_list
 } aut_automation_list;
 void aut_automation_list_done(aut_automation_list *list);
 
-/* next_fire_at and last_triggered_at of the struct are ignored; see the schedule functions. */
+/* next_fire_at, environment_names and last_triggered_at of the struct are ignored; see the schedule functions. */
 aut_status aut_store_automation_insert(aut_db *db, const aut_automation *automation,
 									   aut_error *err);
 aut_status aut_store_automation_update(aut_db *db, const aut_automation *automation,
