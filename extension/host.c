@@ -158,10 +158,9 @@ backend_open(aut__host *host, const aut_settings *settings, aut_backend **out, a
 
 		return aut_backend_cloud_new(&cloud, out, err);
 	}
-	return aut_backend_agent_server_new(
-		host->loop, there ? text_or_empty(settings->agent_server_url) : "",
-		text_or_empty(settings->agent_server_api_key),
-		text_or_empty(settings->sandbox_agent_server_url), settings->workspace_base, out, err);
+	return aut_backend_configured_new(host->loop, host->http, aut_clock_system(), settings,
+									  there ? text_or_empty(settings->agent_server_url) : "",
+									  settings->workspace_base, out, err);
 }
 
 /* Base of the callback URLs: what people configured, else the listener itself, else none (then ends are
@@ -217,7 +216,8 @@ host_reload(aut__host *host, aut_error *err)
 		 differs(fresh.agent_server_api_key, old.agent_server_api_key) ||
 		 differs(fresh.sandbox_agent_server_url, old.sandbox_agent_server_url) ||
 		 differs(fresh.workspace_base, old.workspace_base) ||
-		 differs(fresh.service_key, old.service_key) ||
+		 differs(fresh.agent_server_auth_header, old.agent_server_auth_header) ||
+		 fresh.hybrid_cloud != old.hybrid_cloud || differs(fresh.service_key, old.service_key) ||
 		 differs(fresh.cloud_api_key, old.cloud_api_key) ||
 		 differs(fresh.openhands_api_base_url, old.openhands_api_base_url)))
 		status = backend_open(host, &fresh, &backend, err);

@@ -55,9 +55,13 @@ extern char **environ;
 static bool
 is_hidden(const char *entry)
 {
-	static const char *const prefixes[] = {"SESSION_API_KEY=", "OH_SESSION_API_KEYS_",
-										   "OH_SECRET_KEY=",   "AUTOMATION_",
-										   "AI_AGENT=",        NULL};
+	static const char *const prefixes[] = {"SESSION_API_KEY=",
+										   "OH_SESSION_API_KEYS_",
+										   "OH_SECRET_KEY=",
+										   "AUTOMATION_",
+										   "AI_AGENT=",
+										   "GCS_SECRET_ACCESS_KEY=",
+										   NULL};
 	bool hidden = false;
 
 	for (size_t i = 0; prefixes[i] != NULL && !hidden; i++)

@@ -191,9 +191,8 @@ backend_configured(serve_agent *agent, aut_backend **out, aut_error *err)
 		return aut_fail(err, AUT_EINVAL,
 						"AUTOMATION_WORKSPACE_BASE must have no blanks or special characters: %s",
 						base);
-	return aut_backend_agent_server_new(agent->loop, url, settings->agent_server_api_key,
-										settings->sandbox_agent_server_url, agent->work_base, out,
-										err);
+	return aut_backend_configured_new(agent->loop, agent->http, aut_clock_system(), settings, url,
+									  agent->work_base, out, err);
 }
 
 /* ---- is it alive? ---------------------------------------------------------------------------- */

@@ -11,6 +11,7 @@
 #include <string.h>
 #include <strings.h>
 
+#include "automation/object.h"
 #include "standalone/serve.h"
 #include "standalone/serve_priv.h"
 
@@ -248,6 +249,8 @@ decide(serve_config *config, aut_error *err)
 	config->backend = aut_settings_backend(&config->settings);
 	config->embedded = config->backend == AUT_BACKEND_EMBEDDED;
 	status = aut_settings_check(&config->settings, err);
+	if (status == AUT_OK)
+		status = aut_objects_check(&config->settings, err);
 	if (status == AUT_OK)
 		status = decide_log_level(config, err);
 	if (status == AUT_OK)

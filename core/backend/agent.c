@@ -7,6 +7,7 @@
  * decides what a failure means for the run: it tells transient from permanent and passes the story on.
  */
 #include <string.h>
+#include <strings.h>
 
 #include "core/backend/agent_internal.h"
 
@@ -17,6 +18,16 @@
 /* ---- life ---------------------------------------------------------------------------------- */
 
 static void poll_command(void *payload);
+
+/* The key as the agent server wants it.  A proxy before it may want it elsewhere: a bearer token has its own
+ * form. */
+static char *
+key_line(const aut_place *place)
+{
+	const char *name = place->key_header != NULL ? place->key_header : "X-Session-API-Key";
+	bool bearer = strcasecmp(name, "Authorization") == 0;
+	return aut_printf("%s: %s%s", name, bearer ? "Bearer " : "", place->agent_key);
+}
 
 aut_status
 aut_agent_new(aut_loop *loop, aut_http_client *http, const aut_place *place, const aut_uuid *run_id,
@@ -36,7 +47,7 @@ aut_agent_new(aut_loop *loop, aut_http_client *http, const aut_place *place, con
 	{
 		agent->url = aut_strdup(place->agent_url);
 		if (place->agent_key[0] != '\0')
-			agent->key_header = aut_printf("X-Session-API-Key: %s", place->agent_key);
+			agent->key_header = key_line(place);
 		if (agent->url == NULL || (place->agent_key[0] != '\0' && agent->key_header == NULL))
 			status = aut_fail(err, AUT_ENOMEM, "no memory for a run's agent");
 	}

@@ -8,6 +8,9 @@
 
 #include "automation/backend.h"
 
+/* agent_server.c: the header in which the key is sent. */
+aut_status aut__agent_server_key_header(aut_backend *backend, const char *name, aut_error *err);
+
 struct aut_agent
 {
 	aut_loop *loop;

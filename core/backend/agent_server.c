@@ -5,7 +5,7 @@
  */
 #include <string.h>
 
-#include "automation/backend.h"
+#include "core/backend/agent_internal.h"
 
 void
 aut_place_done(aut_place *place)
@@ -21,6 +21,7 @@ aut_place_done(aut_place *place)
 		explicit_bzero(place->user_key, strlen(place->user_key));
 	aut_free(place->user_key);
 	aut_free(place->cloud_url);
+	aut_free(place->key_header);
 	*place = (aut_place){0};
 }
 
@@ -45,6 +46,7 @@ typedef struct agent_server
 	aut_timer *timer; /* callbacks run in a later round */
 	pending *head, **tail;
 	char *url, *key, *told_url, *work_base;
+	char *key_header; /* NULL: the usual one */
 } agent_server;
 
 static aut_status
@@ -54,9 +56,10 @@ copy_place(const agent_server *self, aut_place *out)
 					   .agent_key = aut_strdup(self->key),
 					   .work_base = aut_strdup(self->work_base),
 					   .told_url = aut_strdup(self->told_url),
+					   .key_header = aut_strdup(self->key_header),
 					   .local = true};
-	if (out->agent_url != NULL && out->agent_key != NULL && out->work_base != NULL &&
-		out->told_url != NULL)
+	if ((self->key_header == NULL || out->key_header != NULL) && out->agent_url != NULL &&
+		out->agent_key != NULL && out->work_base != NULL && out->told_url != NULL)
 		return AUT_OK;
 	aut_place_done(out);
 	return AUT_ENOMEM;
@@ -82,8 +85,7 @@ answer_all(void *payload)
 		aut_status status = copy_place(self, &place);
 		if (status != AUT_OK)
 			aut_fail(&error, status, "no memory for a run's place");
-		item->cb(item->payload, status, status == AUT_OK ? &place : NULL, &error,
-				 NULL);
+		item->cb(item->payload, status, status == AUT_OK ? &place : NULL, &error, NULL);
 		aut_free(item);
 	}
 	if (self->head != NULL)
@@ -157,6 +159,7 @@ agent_server_free(aut_backend *backend)
 	aut_free(self->key);
 	aut_free(self->told_url);
 	aut_free(self->work_base);
+	aut_free(self->key_header);
 	aut_free(self);
 }
 
@@ -214,5 +217,18 @@ aut_backend_agent_server_new(aut_loop *loop, const char *url, const char *key, c
 		return status;
 	}
 	*out = &self->base;
+	return AUT_OK;
+}
+
+aut_status
+aut__agent_server_key_header(aut_backend *backend, const char *name, aut_error *err)
+{
+	agent_server *self = (agent_server *) backend;
+	char *copy = aut_strdup(name);
+
+	if (copy == NULL)
+		return aut_fail(err, AUT_ENOMEM, "no memory for the agent server's settings");
+	aut_free(self->key_header);
+	self->key_header = copy;
 	return AUT_OK;
 }

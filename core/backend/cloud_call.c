@@ -14,6 +14,7 @@
 #include <string.h>
 
 #include "core/backend/cloud_internal.h"
+#include "core/backend/cloud_key.h"
 
 #define REPLY_MAX 1048576
 #define ID_SHOWN  200
@@ -182,40 +183,11 @@ minted(void *payload, const aut_http_reply *reply)
 	cloud_user *user = payload;
 	cloud *self = user->cloud;
 	aut_error error = AUT_ERROR_INIT;
-	json_t *root = NULL;
-	const char *key = NULL;
 
 	user->mint = NULL;
 	user->minting = false;
 	self->in_flight--;
-	if (reply->status != AUT_OK)
-	{
-		error = reply->error;
-		aut_error_context(&error, "the cloud was asked for a key of the automation's user");
-	}
-	else if (reply->code < 200 || reply->code > 299)
-	{
-		aut_fail(&error,
-				 reply->code == 408 || reply->code == 429 || reply->code >= 500 ? AUT_EUNAVAILABLE
-																				: AUT_EPROTO,
-				 "the cloud made no key for the automation's user: HTTP %d: %.200s", reply->code,
-				 reply->body);
-		error.http_status = reply->code;
-	}
-	else
-	{
-		if (aut_json_parse(reply->body, reply->body_len, &root, NULL) == AUT_OK)
-			key = aut_json_string(root, "key");
-		if (key == NULL || key[0] == '\0' || strpbrk(key, "\r\n") != NULL)
-			aut_fail(&error, AUT_EPROTO,
-					 "the cloud made no key for the automation's user: its answer has no \"key\"");
-		else
-			user->key = aut_strdup(key);
-		if (error.code == AUT_OK && user->key == NULL)
-			aut_fail(&error, AUT_ENOMEM, "no memory for a user's key");
-		json_decref(root);
-	}
-	if (error.code != AUT_OK)
+	if (aut__cloud_key_read(reply, &user->key, &error) != AUT_OK)
 		key_failed(user, &error);
 	else
 	{
@@ -231,33 +203,9 @@ mint(cloud_user *user)
 {
 	cloud *self = user->cloud;
 	aut_error error = AUT_ERROR_INIT;
-	char id[AUT_UUID_TEXT_MAX], org[AUT_UUID_TEXT_MAX];
-	static const char BODY[] = "{\"name\":\"automation\"}";
-	char *url =
-		aut_printf("%s/api/service/users/%s/orgs/%s/api-keys", self->url,
-				   aut_uuid_format(&user->user_id, id), aut_uuid_format(&user->org_id, org));
-	char *header = aut_printf("X-Service-API-Key: %s", self->service_key);
-	const char *headers[] = {header, NULL};
-	aut_status status = AUT_ENOMEM;
+	aut_status status = aut__cloud_key_ask(self->http, self->url, self->service_key, &user->org_id,
+										   &user->user_id, minted, user, &user->mint, &error);
 
-	if (url != NULL && header != NULL)
-	{
-		aut_http_request request = {.method = "POST",
-									.url = url,
-									.headers = headers,
-									.body = BODY,
-									.body_len = sizeof BODY - 1,
-									.content_type = "application/json",
-									.timeout_ms = CLOUD_MINT_TIMEOUT_MS,
-									.reply_max = REPLY_MAX,
-									.cb = minted,
-									.payload = user};
-		status = aut_http_send(self->http, &request, &user->mint, &error);
-	}
-	else
-		aut_fail(&error, AUT_ENOMEM, "no memory for a call to the cloud");
-	aut_free(url);
-	aut_free(header);
 	if (status == AUT_OK)
 	{
 		user->minting = true;

@@ -21,7 +21,6 @@
 #define CLOUD_POLL_IDS_MAX    100 /* the server refuses more */
 #define CLOUD_POLL_SPACING_MS 1000
 #define CLOUD_USERS_MAX       1024
-#define CLOUD_MINT_TIMEOUT_MS 30000
 #define CLOUD_SWEEP_BATCH     50
 #define CLOUD_SWEEP_EVERY_MS  60000
 #define CLOUD_INTENT_MAX_US   (10 * 60 * AUT_US_PER_S) /* longer no creation is on its way */

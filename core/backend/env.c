@@ -173,10 +173,9 @@ aut_env_text(const aut_run_task *task, const aut_place *place, const aut_attempt
 			put_if(&env, "AUTOMATION_CALLBACK_API_KEY", settings->local_api_key);
 	}
 	else
-	{
-		put_if(&env, "OPENHANDS_API_KEY", place->user_key);
-		put_if(&env, "OPENHANDS_CLOUD_API_URL", place->cloud_url);
 		put_if(&env, "SANDBOX_ID", place->sandbox_id);
-	}
+	/* in a sandbox, and beside an agent server of ours where that is wanted */
+	put_if(&env, "OPENHANDS_API_KEY", place->user_key);
+	put_if(&env, "OPENHANDS_CLOUD_API_URL", place->cloud_url);
 	return env.status;
 }

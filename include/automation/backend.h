@@ -26,7 +26,8 @@ typedef struct aut_place
 	char *work_base;  /* folder under which the run's work folder is made */
 	bool local; /* agent server of ours: AGENT_SERVER_URL and WORKSPACE_BASE are told to the run */
 	char *told_url; /* agent URL told to the run (local) */
-	/* of a sandbox: */
+	char *key_header; /* header in which the key is sent; NULL: X-Session-API-Key */
+	/* of a sandbox, or of an agent server of ours whose runs use the cloud beside it: */
 	char *user_key;  /* the user's key of the cloud, told to the run */
 	char *cloud_url; /* the cloud's API, told to the run */
 	bool passing;    /* it goes with its release: nothing in it needs to be tidied */
@@ -100,6 +101,12 @@ struct aut_backend
 aut_status aut_backend_agent_server_new(aut_loop *loop, const char *url, const char *key,
 										const char *told_url, const char *work_base,
 										aut_backend **out, aut_error *err);
+/* The agent server that the settings name, with work_base in place of theirs (which may need the home
+ * folder); "" as url where they name none.  With hybrid_cloud its runs are given a key and the URL of the
+ * cloud.  Settings are read now. */
+aut_status aut_backend_configured_new(aut_loop *loop, aut_http_client *http, const aut_clock *clock,
+									  const aut_settings *settings, const char *url,
+									  const char *work_base, aut_backend **out, aut_error *err);
 void aut_backend_free(aut_backend *backend);
 
 /* ---- text of one attempt --------------------------------------------------------------------- */

@@ -43,7 +43,7 @@ class Host:
     def change(self, settings):
         self.settings.update(settings)
         if HOST == "extension":
-            statements = []
+            statements = ["LOAD 'automation'"]  # else the server does not know the parameters
             for name, value in self.settings.items():
                 if name in self.secrets:
                     value = self.host.secret(name, value)
