@@ -7,13 +7,18 @@
  *   cleanup   runs that ended elsewhere (callback, cancel) while something of them is on the agent
  *   lease     while runs are held, one small row says until when this worker is believed alive
  *
- * Each is one unit of work with its own memory, never two of a kind at once.  A run whose row cannot be
- * read is ended as FAILED, so that one bad row does not stop the queue.
+ * A row that cannot be claimed must not stop those behind it.  When a claim fails for a reason that
+ * waiting does not mend, it is repeated with one run; when that fails, too, the run at the head of the
+ * queue is passed over for some minutes, and the log says so.
+ *
+ * Each is one unit of work with its own memory, never two of a kind at once.
  */
 #include <stddef.h>
 #include <string.h>
 
 #include "core/engine/engine_internal.h"
+
+#define PASS_OVER_MS (10 * 60 * 1000)
 
 typedef struct tasks
 {
@@ -85,6 +90,11 @@ typedef struct claim_unit
 	bool inline_only; /* only what the host itself executes: no agent is ready */
 	size_t skipped;   /* of them, and not among the tasks: their ids are the first ones */
 	int64_t next_ready_at;
+	bool find_bad;      /* instead of claiming: which run is it that cannot be claimed? */
+	aut_ready bad;      /* the answer */
+	aut_ready after;    /* runs up to this one are passed over */
+	int64_t pass_until; /* so long (monotonic) */
+	aut_error why;
 } claim_unit;
 
 /* A trigger or fire and the end of its automation may pass each other unseen: each sees the other only
@@ -121,6 +131,10 @@ claim_run(aut_unit *unit, aut_db *db, aut_error *err)
 	tasks_clear(&claim->tasks);
 	claim->claimed = claim->skipped = 0;
 	claim->next_ready_at = AUT_TIME_NONE;
+	if (aut__engine_mono(engine) >= claim->pass_until)
+		claim->after = (aut_ready){0};
+	if (claim->find_bad)
+		return aut_store_run_ready_head(db, now, &claim->after, &claim->bad, err);
 	aut_status status = tasks_reserve(&claim->tasks, (size_t) claim->limit, err);
 	if (status == AUT_OK)
 		status = aut_store_run_claim(
@@ -133,6 +147,7 @@ claim_run(aut_unit *unit, aut_db *db, aut_error *err)
 				.duration_s = s->default_run_duration,
 				.duration_max_s = s->max_run_duration,
 				.duration_and_s = s->sandbox_ready_timeout + s->run_timeout_margin,
+				.after = claim->after,
 			},
 			claim->tasks.ids, &claim->claimed, err);
 	if (status == AUT_OK)
@@ -140,8 +155,8 @@ claim_run(aut_unit *unit, aut_db *db, aut_error *err)
 	if (status == AUT_OK)
 		status = skip_blocked(claim, db, now, err);
 	if (status == AUT_OK && claim->claimed < (size_t) claim->limit)
-		status = (claim->inline_only ? aut_store_run_next_ready_inline
-									 : aut_store_run_next_ready)(db, &claim->next_ready_at, err);
+		status = (claim->inline_only ? aut_store_run_next_ready_inline : aut_store_run_next_ready)(
+			db, &claim->after, &claim->next_ready_at, err);
 	return status;
 }
 
@@ -181,6 +196,39 @@ begin_jobs(aut_engine *engine, tasks *list, bool adopted, bool for_cleanup)
 }
 
 static void
+claim_failed(claim_unit *claim, aut_status status, const aut_error *err)
+{
+	aut_engine *engine = claim->engine;
+
+	tasks_clear(&claim->tasks);
+	engine->want_claim = true;
+	if (!claim->find_bad && aut__blames_a_row(status) && claim->limit == 1)
+	{
+		claim->find_bad = true;
+		claim->why = *err;
+	}
+	else
+		claim->find_bad = false;
+	/* One row may be what fails: find it by smaller batches. */
+	engine->claim_limit =
+		engine->claim_limit > 1 && !aut__blames_a_row(status) ? engine->claim_limit / 2 : 1;
+	aut__engine_db_trouble(engine, "claiming runs", err);
+}
+
+static void
+pass_over_bad(claim_unit *claim)
+{
+	char id[AUT_UUID_TEXT_MAX];
+
+	claim->find_bad = false;
+	claim->after = claim->bad;
+	claim->pass_until = aut__engine_mono(claim->engine) + PASS_OVER_MS * AUT_US_PER_MS;
+	claim->engine->want_claim = true;
+	aut_log(AUT_LOG_ERROR, "run %s cannot be claimed and is passed over for %d minutes: %s",
+			aut_uuid_format(&claim->bad.id, id), PASS_OVER_MS / 60000, claim->why.message);
+}
+
+static void
 claim_done(aut_unit *unit, aut_status status, const aut_error *err)
 {
 	claim_unit *claim = (claim_unit *) (void *) ((char *) unit - offsetof(claim_unit, unit));
@@ -189,11 +237,12 @@ claim_done(aut_unit *unit, aut_status status, const aut_error *err)
 	engine->claim_busy = false;
 	if (status != AUT_OK)
 	{
-		tasks_clear(&claim->tasks);
-		engine->want_claim = true;
-		/* One row may be what fails: find it by smaller batches. */
-		engine->claim_limit = engine->claim_limit > 1 ? engine->claim_limit / 2 : 1;
-		aut__engine_db_trouble(engine, "claiming runs", err);
+		claim_failed(claim, status, err);
+		return;
+	}
+	if (claim->find_bad)
+	{
+		pass_over_bad(claim);
 		return;
 	}
 	engine->stats.claims += claim->claimed;

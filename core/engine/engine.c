@@ -34,6 +34,13 @@ aut__engine_tell(aut_engine *engine, const aut_uuid *run_id)
 			engine->news[i].cb(engine->news[i].payload, run_id);
 }
 
+bool
+aut__blames_a_row(aut_status status)
+{
+	return !aut_status_may_retry(status) && status != AUT_ECANCELED && status != AUT_ENOMEM &&
+		   status != AUT_EIO && status != AUT_ETIMEOUT;
+}
+
 void
 aut__engine_db_trouble(aut_engine *engine, const char *what, const aut_error *err)
 {

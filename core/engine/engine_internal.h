@@ -213,6 +213,8 @@ struct aut_engine
 int64_t aut__engine_now(const aut_engine *engine);
 int64_t aut__engine_mono(const aut_engine *engine);
 void aut__engine_tell(aut_engine *engine, const aut_uuid *run_id);
+/* Is this failure of a database step a row's, and not one that waiting mends, like a lock or a full disk? */
+bool aut__blames_a_row(aut_status status);
 /* A database step failed: log, and leave the database alone for a moment. */
 void aut__engine_db_trouble(aut_engine *engine, const char *what, const aut_error *err);
 

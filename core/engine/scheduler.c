@@ -8,7 +8,9 @@
  *
  * Misfire rule: after a time in which nobody was there (down, suspended) the latest missed slot fires
  * once and the others are recorded as one gap.  A schedule that cannot be evaluated any more (its zone
- * was removed) is taken out of the queue and logged; it does not stop the others.
+ * was removed) is taken out of the queue and logged; it does not stop the others.  Nor does one whose
+ * run cannot be written: when a batch fails for a reason that waiting does not mend, it is repeated one
+ * by one, and what fails alone is put off for some minutes.
  */
 #include <stddef.h>
 #include <stdio.h>
@@ -17,6 +19,7 @@
 #include "core/engine/engine_internal.h"
 
 #define GAP_COUNT_MAX 1000 /* slots counted in one gap */
+#define PUT_OFF_MS    (10 * 60 * 1000)
 
 typedef struct fire_unit
 {
@@ -24,6 +27,9 @@ typedef struct fire_unit
 	aut_engine *engine;
 	int64_t fired;
 	bool more; /* the batch was full */
+	int64_t limit;
+	bool put_off; /* the first one cannot be fired: let it come again later */
+	aut_error why;
 	int64_t next_fire_at;
 } fire_unit;
 
@@ -107,6 +113,38 @@ fire_one(aut_db *db, const aut_due *due, int64_t now, bool *out_fired, aut_error
 	return status;
 }
 
+/* The earliest slot that is some minutes away becomes the next; those before it are a gap. */
+static aut_status
+put_off(fire_unit *fire, aut_db *db, const aut_due *due, int64_t now, aut_error *err)
+{
+	aut_cron cron;
+	const aut_tz *tz = NULL;
+	char id[AUT_UUID_TEXT_MAX];
+	int64_t next = AUT_TIME_NONE, last = due->next_fire_at, missed = 0;
+	aut_status status = aut_cron_parse(due->expr, strlen(due->expr), &cron, err);
+
+	if (status == AUT_OK)
+		status = aut_tz_get(due->timezone, &tz, err);
+	if (status == AUT_OK)
+		status = aut_cron_next(&cron, tz, now + PUT_OFF_MS * AUT_US_PER_MS, &next, err);
+	for (int64_t at = last; status == AUT_OK && at != AUT_TIME_NONE && missed < GAP_COUNT_MAX &&
+							(next == AUT_TIME_NONE || at < next);)
+	{
+		last = at;
+		missed++;
+		status = aut_cron_next(&cron, tz, at, &at, err);
+	}
+	if (status == AUT_OK)
+		status = aut_store_gap_insert(db, &due->automation_id, due->next_fire_at, last, missed, now,
+									  err);
+	if (status == AUT_OK)
+		status =
+			aut_store_schedule_put(db, &due->automation_id, due->expr, due->timezone, next, err);
+	aut_log(AUT_LOG_ERROR, "automation %s cannot fire and is put off: %s",
+			aut_uuid_format(&due->automation_id, id), fire->why.message);
+	return status;
+}
+
 static aut_status
 fire_run(aut_unit *unit, aut_db *db, aut_error *err)
 {
@@ -118,14 +156,16 @@ fire_run(aut_unit *unit, aut_db *db, aut_error *err)
 	aut_status status = AUT_OK;
 	if (fire->engine->next_fire_at != AUT_TIME_NONE && fire->engine->next_fire_at <= now)
 	{
-		status = aut_store_schedule_due(db, now, AUT_FIRE_BATCH, &due, err);
-		for (size_t i = 0; status == AUT_OK && i < due.count; i++)
+		status = aut_store_schedule_due(db, now, fire->limit, &due, err);
+		if (status == AUT_OK && fire->put_off && due.count > 0)
+			status = put_off(fire, db, &due.items[0], now, err);
+		for (size_t i = 0; status == AUT_OK && !fire->put_off && i < due.count; i++)
 		{
 			bool fired = false;
 			status = fire_one(db, &due.items[i], now, &fired, err);
 			fire->fired += fired;
 		}
-		fire->more = due.count == AUT_FIRE_BATCH;
+		fire->more = due.count == (size_t) fire->limit;
 		aut_due_list_done(&due);
 	}
 	if (status == AUT_OK)
@@ -143,9 +183,16 @@ fire_done(aut_unit *unit, aut_status status, const aut_error *err)
 	if (status != AUT_OK)
 	{
 		engine->want_fire = true;
+		fire->put_off = !fire->put_off && fire->limit == 1 && aut__blames_a_row(status);
+		fire->why = *err;
+		if (aut__blames_a_row(status))
+			fire->limit = 1;
 		aut__engine_db_trouble(engine, "firing schedules", err);
 		return;
 	}
+	fire->put_off = false;
+	if (fire->limit < AUT_FIRE_BATCH)
+		fire->limit = fire->limit * 2 < AUT_FIRE_BATCH ? fire->limit * 2 : AUT_FIRE_BATCH;
 	engine->stats.fires += (uint64_t) fire->fired;
 	engine->next_fire_at = fire->next_fire_at;
 	engine->stats.next_fire_at = fire->next_fire_at;
@@ -162,6 +209,7 @@ aut__scheduler_init(aut_engine *engine, aut_error *err)
 	if (engine->fire == NULL)
 		return aut_fail(err, AUT_ENOMEM, "no memory for the scheduler");
 	engine->fire->engine = engine;
+	engine->fire->limit = AUT_FIRE_BATCH;
 	engine->fire->unit.run = fire_run;
 	engine->fire->unit.done = fire_done;
 	engine->next_fire_at = AUT_TIME_NONE;

@@ -38,16 +38,15 @@
 	" FROM automation.automation AS a WHERE a.id = run.automation_id) * 1000000"                   \
 	" WHERE id IN (" picked ") RETURNING id, ready_at"
 
-/* index: run_ready_idx */
-#define READY                                                                                      \
-	"SELECT r.id FROM automation.run AS r WHERE r.status = 'PENDING' AND r.ready_at <= $2"         \
-	" ORDER BY r.ready_at, r.id LIMIT $3"
-#define READY_POSTGRES                                                                             \
-	"SELECT r.id, r.automation_id FROM automation.run AS r"                                        \
-	" WHERE r.status = 'PENDING' AND r.ready_at <= $2 ORDER BY r.ready_at, r.id LIMIT $3"
+/* Index: run_ready_idx.  What stands there up to ($8, $9) is passed over. */
+#define READY_IN_ORDER                                                                             \
+	" FROM automation.run AS r WHERE r.status = 'PENDING' AND r.ready_at <= $2"                    \
+	" AND (r.ready_at, r.id) > ($8, $9) ORDER BY r.ready_at, r.id LIMIT $3"
+#define READY          "SELECT r.id" READY_IN_ORDER
+#define READY_POSTGRES "SELECT r.id, r.automation_id" READY_IN_ORDER
 static const aut_stmt run_claim = {
 	.name = "run_claim",
-	.params = "tTltlll",
+	.params = "tTltlllTu",
 	.columns = "uT",
 	.postgres =
 		"WITH picked AS MATERIALIZED (" READY_POSTGRES " FOR UPDATE SKIP LOCKED)" CLAIMED_POSTGRES,
@@ -58,11 +57,11 @@ static const aut_stmt run_claim = {
  * Index: run_ready_idx */
 #define INLINE                                                                                     \
 	" FROM automation.run AS r JOIN automation.automation AS a ON a.id = r.automation_id"          \
-	" WHERE r.status = 'PENDING' AND r.ready_at <= $2 AND a.tarball_path = $8"                     \
-	" ORDER BY r.ready_at, r.id LIMIT $3"
+	" WHERE r.status = 'PENDING' AND r.ready_at <= $2 AND a.tarball_path = $10"                    \
+	" AND (r.ready_at, r.id) > ($8, $9) ORDER BY r.ready_at, r.id LIMIT $3"
 static const aut_stmt run_claim_inline = {
 	.name = "run_claim_inline",
-	.params = "tTltlllt",
+	.params = "tTltlllTut",
 	.columns = "uT",
 	.postgres = "WITH picked AS MATERIALIZED (SELECT r.id, r.automation_id" INLINE
 				" FOR UPDATE OF r SKIP LOCKED)" CLAIMED_POSTGRES,
@@ -70,21 +69,32 @@ static const aut_stmt run_claim_inline = {
 };
 
 /* index: run_ready_idx */
+static const aut_stmt run_ready_head = {
+	.name = "run_ready_head",
+	.params = "TTu",
+	.columns = "uT",
+	.sql = "SELECT id, ready_at FROM automation.run WHERE status = 'PENDING' AND ready_at <= $1"
+		   " AND (ready_at, id) > ($2, $3) ORDER BY ready_at, id LIMIT 1",
+};
+
+/* index: run_ready_idx */
 static const aut_stmt run_next_ready_inline = {
 	.name = "run_next_ready_inline",
-	.params = "t",
+	.params = "tTu",
 	.columns = "T",
 	.sql = "SELECT r.ready_at FROM automation.run AS r JOIN automation.automation AS a ON a.id = "
 		   "r.automation_id"
-		   " WHERE r.status = 'PENDING' AND a.tarball_path = $1 ORDER BY r.ready_at LIMIT 1",
+		   " WHERE r.status = 'PENDING' AND a.tarball_path = $1 AND (r.ready_at, r.id) > ($2, $3)"
+		   " ORDER BY r.ready_at, r.id LIMIT 1",
 };
 
 /* index: run_ready_idx */
 static const aut_stmt run_next_ready = {
 	.name = "run_next_ready",
-	.params = "",
+	.params = "Tu",
 	.columns = "T",
-	.sql = "SELECT ready_at FROM automation.run WHERE status = 'PENDING' ORDER BY ready_at LIMIT 1",
+	.sql = "SELECT ready_at FROM automation.run WHERE status = 'PENDING'"
+		   " AND (ready_at, id) > ($1, $2) ORDER BY ready_at, id LIMIT 1",
 };
 
 /* index: run_held_idx */
@@ -184,19 +194,13 @@ static const aut_stmt run_cleanup_set = {
 };
 
 const aut_stmt *const aut__claim_statements[] = {
-	&run_claim,
-	&run_next_ready,
-	&run_held,
-	&run_adopt,
-	&run_started,
-	&run_note,
-	&run_requeue,
-	&run_cleanup_take,
-	&run_next_cleanup,
-	&run_cleanup_set,
-	&run_claim_inline,
-	&run_next_ready_inline,
-	NULL,
+	&run_claim,        &run_next_ready,
+	&run_held,         &run_adopt,
+	&run_started,      &run_note,
+	&run_requeue,      &run_cleanup_take,
+	&run_next_cleanup, &run_cleanup_set,
+	&run_claim_inline, &run_next_ready_inline,
+	&run_ready_head,   NULL,
 };
 
 /* ---- ids ----------------------------------------------------------------------------------- */
@@ -265,11 +269,28 @@ aut_store_run_claim(aut_db *db, const aut_claim *claim, aut_uuid *out_ids, size_
 		aut_v_text(claim->worker),        aut_v_time(claim->now),
 		aut_v_big(claim->limit),          aut_v_text(PHASE_CLAIMED),
 		aut_v_big(claim->duration_s),     aut_v_big(claim->duration_max_s),
-		aut_v_big(claim->duration_and_s), aut_v_text(AUT_TARBALL_INLINE),
+		aut_v_big(claim->duration_and_s), aut_v_time(claim->after.ready_at),
+		aut_v_uuid(&claim->after.id),     aut_v_text(AUT_TARBALL_INLINE),
 	};
 
 	return run_for_ids(db, claim->inline_only ? &run_claim_inline : &run_claim, params,
 					   claim->limit, true, out_ids, out_count, err);
+}
+
+aut_status
+aut_store_run_ready_head(aut_db *db, int64_t now, const aut_ready *after, aut_ready *out,
+						 aut_error *err)
+{
+	aut_value params[] = {aut_v_time(now), aut_v_time(after->ready_at), aut_v_uuid(&after->id)};
+	aut_rows rows = {0};
+	aut_status status = aut_db_run(db, &run_ready_head, params, &rows, NULL, err);
+
+	if (status == AUT_OK && rows.count == 0)
+		status = aut_fail(err, AUT_ENOTFOUND, "no run is ready");
+	else if (status == AUT_OK)
+		*out = (aut_ready){aut_rows_time(&rows, 0, 1), aut_rows_uuid(&rows, 0, 0)};
+	aut_rows_done(&rows);
+	return status;
 }
 
 aut_status
@@ -323,16 +344,20 @@ aut_store_run_cleanup_take(aut_db *db, const char *worker, int64_t now, int64_t 
 /* ---- times --------------------------------------------------------------------------------- */
 
 aut_status
-aut_store_run_next_ready(aut_db *db, int64_t *out, aut_error *err)
+aut_store_run_next_ready(aut_db *db, const aut_ready *after, int64_t *out, aut_error *err)
 {
-	return aut__run_time(db, &run_next_ready, NULL, out, err);
+	aut_value params[] = {aut_v_time(after->ready_at), aut_v_uuid(&after->id)};
+
+	return aut__run_time(db, &run_next_ready, params, out, err);
 }
 
 aut_status
-aut_store_run_next_ready_inline(aut_db *db, int64_t *out, aut_error *err)
+aut_store_run_next_ready_inline(aut_db *db, const aut_ready *after, int64_t *out, aut_error *err)
 {
-	return aut__run_time(db, &run_next_ready_inline, (aut_value[]){aut_v_text(AUT_TARBALL_INLINE)},
-						 out, err);
+	aut_value params[] = {aut_v_text(AUT_TARBALL_INLINE), aut_v_time(after->ready_at),
+						  aut_v_uuid(&after->id)};
+
+	return aut__run_time(db, &run_next_ready_inline, params, out, err);
 }
 
 aut_status

@@ -134,6 +134,13 @@ aut_status aut_store_run_list_org_after(aut_db *db, const aut_uuid *org_id, cons
 aut_status aut_store_run_counts(aut_db *db, const aut_uuid *automation_id,
 								int64_t out_counts[AUT_RUN_STATUS_COUNT], aut_error *err);
 
+/* A place in the order in which PENDING runs are claimed; {0}: before the first. */
+typedef struct aut_ready
+{
+	int64_t ready_at;
+	aut_uuid id;
+} aut_ready;
+
 typedef struct aut_claim
 {
 	const char *worker;
@@ -143,6 +150,7 @@ typedef struct aut_claim
 	/* Seconds from now to the first deadline: what the automation allows (duration_s when it does not say,
 	 * duration_max_s at most) and duration_and_s. */
 	int64_t duration_s, duration_max_s, duration_and_s;
+	aut_ready after; /* runs up to this one are passed over */
 } aut_claim;
 
 /*
@@ -152,11 +160,16 @@ typedef struct aut_claim
  */
 aut_status aut_store_run_claim(aut_db *db, const aut_claim *claim, aut_uuid *out_ids,
 							   size_t *out_count, aut_error *err);
-/* Earliest ready_at of a PENDING run, or AUT_TIME_NONE. */
-aut_status aut_store_run_next_ready(aut_db *db, int64_t *out, aut_error *err);
+/* The first run that is ready at now and comes after a place; ENOTFOUND when there is none. */
+aut_status aut_store_run_ready_head(aut_db *db, int64_t now, const aut_ready *after, aut_ready *out,
+									aut_error *err);
+/* Earliest ready_at of a PENDING run after a place, or AUT_TIME_NONE. */
+aut_status aut_store_run_next_ready(aut_db *db, const aut_ready *after, int64_t *out,
+									aut_error *err);
 /* tarball_path of automations that the host itself executes; the same for their runs alone. */
 #define AUT_TARBALL_INLINE "sql://inline"
-aut_status aut_store_run_next_ready_inline(aut_db *db, int64_t *out, aut_error *err);
+aut_status aut_store_run_next_ready_inline(aut_db *db, const aut_ready *after, int64_t *out,
+										   aut_error *err);
 
 /* What the engine needs to execute one run: the run beside its automation and input. */
 typedef struct aut_run_task

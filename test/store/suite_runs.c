@@ -187,11 +187,26 @@ claims_are_oldest_first_and_only_when_ready(suite *s)
 	aut_uuid ids[8];
 	size_t count = 99;
 	int64_t next = 0;
+	aut_ready head = {0};
 	aut_run_list list = {0};
 	const aut_run *run;
 
-	EXPECT_OK(aut_store_run_next_ready(s->db, &next, &s->error));
+	EXPECT_OK(aut_store_run_next_ready(s->db, &(aut_ready){0}, &next, &s->error));
 	EXPECT_INT(SUITE_NOW + 1, next);
+	/* what is passed over: the place itself and all before it */
+	EXPECT_OK(aut_store_run_ready_head(s->db, SUITE_NOW + 5, &(aut_ready){0}, &head, &s->error));
+	EXPECT_ID(first, head.id);
+	EXPECT_OK(aut_store_run_ready_head(s->db, SUITE_NOW + 5, &head, &head, &s->error));
+	EXPECT_ID(tie, head.id);
+	EXPECT_OK(aut_store_run_next_ready(s->db, &head, &next, &s->error));
+	EXPECT_INT(1, next > head.ready_at);
+	head.ready_at = SUITE_NOW + SECOND;
+	EXPECT_OK(aut_store_run_claim(
+		s->db, &(aut_claim){.worker = "w1", .now = SUITE_NOW + 5, .limit = 2, .after = head}, ids,
+		&count, &s->error));
+	EXPECT_INT(0, (int64_t) count);
+	EXPECT_STATUS(AUT_ENOTFOUND,
+				  aut_store_run_ready_head(s->db, SUITE_NOW + 5, &head, &head, &s->error));
 	EXPECT_OK(aut_store_run_claim(s->db,
 								  &(aut_claim){.worker = "w1", .now = SUITE_NOW + 5, .limit = 2},
 								  ids, &count, &s->error));
@@ -214,13 +229,13 @@ claims_are_oldest_first_and_only_when_ready(suite *s)
 								  &(aut_claim){.worker = "w2", .now = SUITE_NOW + 5, .limit = 8},
 								  ids, &count, &s->error));
 	EXPECT_INT(0, (int64_t) count);
-	EXPECT_OK(aut_store_run_next_ready(s->db, &next, &s->error));
+	EXPECT_OK(aut_store_run_next_ready(s->db, &(aut_ready){0}, &next, &s->error));
 	EXPECT_INT(SUITE_NOW + SECOND, next);
 	EXPECT_OK(aut_store_run_claim(
 		s->db, &(aut_claim){.worker = "w2", .now = SUITE_NOW + SECOND, .limit = 8}, ids, &count,
 		&s->error));
 	EXPECT_ID(future, ids[0]);
-	EXPECT_OK(aut_store_run_next_ready(s->db, &next, &s->error));
+	EXPECT_OK(aut_store_run_next_ready(s->db, &(aut_ready){0}, &next, &s->error));
 	EXPECT_INT(AUT_TIME_NONE, next);
 }
 

@@ -232,6 +232,7 @@ test_store__hot_statements_use_their_index(void **state)
 	} wanted[] = {
 		{"run_claim", "run_ready_idx"},
 		{"run_next_ready", "run_ready_idx"},
+		{"run_ready_head", "run_ready_idx"},
 		{"run_held", "run_held_idx"},
 		{"run_adopt", "run_held_idx"},
 		{"run_list", "run_newest_idx"},
