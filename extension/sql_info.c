@@ -272,6 +272,36 @@ report_settings(ReturnSetInfo *result)
 							: "no key is set by value");
 }
 
+/* Cloud sandboxes: none whose answer was lost, none that cannot be deleted.  Numbers, whoever asks. */
+static void
+report_sandboxes(ReturnSetInfo *result)
+{
+	static const char QUERY[] =
+		"SELECT count(*) FILTER (WHERE state <> 'LOST'), count(*) FILTER (WHERE state = 'LOST'),"
+		" count(*) FILTER (WHERE tries >= 5) FROM automation.sandbox";
+	int64 counts[3] = {0, 0, 0};
+	aut__disguise disguise;
+
+	SPI_connect();
+	aut__disguise_as_us(&disguise);
+	if (SPI_execute(QUERY, true, 1) == SPI_OK_SELECT && SPI_processed == 1)
+		for (int i = 0; i < 3; i++)
+		{
+			bool null;
+
+			counts[i] = DatumGetInt64(
+				SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, i + 1, &null));
+		}
+	aut__disguise_end(&disguise);
+	SPI_finish();
+	if (counts[0] + counts[1] > 0)
+		report(
+			result, "sandboxes", counts[1] == 0 && counts[2] == 0,
+			psprintf("%lld are ours in the cloud; %lld may exist that cannot be named: the answer "
+					 "to their creation was lost; %lld cannot be deleted and are tried again",
+					 (long long) counts[0], (long long) counts[1], (long long) counts[2]));
+}
+
 static void
 report_marker_role(ReturnSetInfo *result)
 {
@@ -293,6 +323,7 @@ automation_doctor(PG_FUNCTION_ARGS)
 	report(result, "library", true, "version " AUT_VERSION);
 	report_processes(result);
 	report_settings(result);
+	report_sandboxes(result);
 	report_marker_role(result);
 	PG_RETURN_VOID();
 }

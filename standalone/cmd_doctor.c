@@ -32,6 +32,7 @@
 #define DISK_WARN_MB     512
 #define YEAR_MIN         2025 /* this program is not older */
 #define TZDATA_YEARS_OLD 2    /* rules change about once a year somewhere */
+#define SANDBOX_TRIES    5    /* failed attempts that are worth a word */
 #define ASK_TIMEOUT_MS   5000L
 #define FUTURE_S         60
 #define ADVICE_MAX       1024
@@ -554,6 +555,66 @@ check_room(doctor *d, const char *path, const char *for_what)
 
 /* ---- all of it --------------------------------------------------------------------------------------------- */
 
+/* The ledger of cloud sandboxes, as a running daemon tells it. */
+static void
+check_sandboxes(doctor *d)
+{
+	client *c = d->c;
+	aut_error err = AUT_ERROR_INIT;
+	json_t *reply = NULL, *group;
+	size_t i;
+	json_int_t there = 0, lost = 0, stuck = 0;
+
+	if (client_connect(c, &err) == AUT_OK && client_get(c, "/v1/sandboxes", &reply, &err) == AUT_OK)
+	{
+		json_array_foreach(json_object_get(reply, "sandboxes"), i, group)
+		{
+			const char *state = aut_json_string(group, "state");
+			json_int_t count = json_integer_value(json_object_get(group, "count"));
+
+			if (state != NULL && strcmp(state, "LOST") == 0)
+				lost += count;
+			else
+				there += count;
+			if (json_integer_value(json_object_get(group, "failed_attempts")) >= SANDBOX_TRIES)
+				stuck += count;
+		}
+		if (lost > 0)
+			say(d, LEVEL_WARN, "sandboxes",
+				"compare the list of your sandboxes in the cloud, and delete what is nobody's",
+				"%lld may exist in the cloud that we cannot name: the answer to their creation was "
+				"lost",
+				(long long) lost);
+		if (stuck > 0)
+			say(d, LEVEL_WARN, "sandboxes", "the daemon's log tells why; it goes on trying",
+				"some of %lld cannot be deleted", (long long) stuck);
+		if (lost == 0 && stuck == 0)
+			say(d, LEVEL_OK, "sandboxes", NULL, "%lld are ours in the cloud, all accounted for",
+				(long long) there);
+	}
+	else
+		say(d, LEVEL_WARN, "sandboxes", NULL, "%s", err.message);
+	c->exit_code = 0;
+	json_decref(reply);
+}
+
+static void
+check_cloud(doctor *d)
+{
+	char *url = aut_settings_cloud_url(&d->config.settings, "/");
+	const char *why = NULL;
+	long code = url != NULL ? ask_alive(url, &why) : 0;
+
+	if (code > 0)
+		say(d, LEVEL_OK, "cloud", NULL, "%s answers; each run gets a sandbox there", url);
+	else
+		say(d, LEVEL_FAIL, "cloud", "correct AUTOMATION_OPENHANDS_API_BASE_URL, or the network",
+			"%s: %s", url != NULL ? url : "?", why != NULL ? why : "no memory");
+	aut_free(url);
+	if (d->running)
+		check_sandboxes(d);
+}
+
 static void
 check_here(doctor *d)
 {
@@ -564,7 +625,10 @@ check_here(doctor *d)
 	if (d->configured)
 	{
 		check_database(d);
-		check_agent(d);
+		if (d->config.backend == AUT_BACKEND_CLOUD)
+			check_cloud(d);
+		else
+			check_agent(d);
 		check_port(d);
 	}
 	check_clock(d);

@@ -333,6 +333,7 @@ aut_status aut__api_automation_create(aut_api_request *request, aut_db *db, aut_
 aut_status aut__api_preset_prompt(aut_api_request *request, aut_db *db, aut_error *err);
 aut_status aut__api_preset_plugin(aut_api_request *request, aut_db *db, aut_error *err);
 aut_status aut__api_capabilities(aut_api_request *request, aut_db *db, aut_error *err);
+aut_status aut__api_sandboxes(aut_api_request *request, aut_db *db, aut_error *err);
 aut_status aut__api_validate(aut_api_request *request, aut_db *db, aut_error *err);
 aut_status aut__api_automation_list_begin(aut_api_request *request, aut_error *err);
 aut_status aut__api_automation_list(aut_api_request *request, aut_db *db, aut_error *err);

@@ -98,6 +98,9 @@ static const aut_api_route routes[] = {
 	/* what this service can do, and whether it would take a form */
 	{"GET", "/v1/capabilities", AUTH, "V", 200, .run = aut__api_capabilities,
 	 .about = {"get_capabilities", "What works here", .reply = "CapabilitiesResponse"}},
+	{"GET", "/v1/sandboxes", MORE, "V", 200, .run = aut__api_sandboxes,
+	 .about = {"list_sandboxes", "Cloud sandboxes that this service made and still answers for",
+			   .reply = "SandboxesResponse"}},
 	{"POST", "/v1/validate", AUTH, "V", 200, aut__api_body_begin, aut__api_validate,
 	 .about = {"validate_draft", "What creating this automation would say",
 			   .body = "ValidateDraftRequest", .reply = "ValidateDraftResponse"}},

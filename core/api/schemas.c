@@ -370,6 +370,22 @@ static const aut_api_member upload_list[] = {
 	{NULL},
 };
 
+/* ---- sandboxes ---------------------------------------------------------------------------------- */
+
+static const aut_api_member sandbox_group[] = {
+	{"state", "one-of CREATING,STARTING,READY,RELEASED,KEPT,LOST", NEED,
+	 .doc = "LOST: asked for, and the answer never came; it may exist"},
+	{"count", "integer", NEED},
+	{"oldest_at", "time", NEED},
+	{"failed_attempts", "integer", NEED, .doc = "most attempts to pause or delete one"},
+	{NULL},
+};
+
+static const aut_api_member sandboxes[] = {
+	{"sandboxes", "[@SandboxGroup]", NEED, .doc = "in numbers, by state"},
+	{NULL},
+};
+
 /* ---- webhooks and events ----------------------------------------------------------------------- */
 
 static const aut_api_member webhook_create[] = {
@@ -613,6 +629,8 @@ static const aut_api_schema schemas[] = {
 	{"RunLogsResponse", NULL, run_logs, .addition = true},
 	{"RunPhaseRequest", NULL, run_phase, .closed = true},
 	{"RunStatus", "one-of PENDING,RUNNING,COMPLETED,FAILED,CANCELLED,SKIPPED", NULL},
+	{"SandboxGroup", NULL, sandbox_group, .addition = true},
+	{"SandboxesResponse", NULL, sandboxes, .addition = true},
 	{"SdkVersionResponse", NULL, sdk_version, .addition = true},
 	{"ServerInfoResponse", NULL, server_info, .addition = true},
 	{"TemplateProvenance", NULL, template_provenance, .closed = true},

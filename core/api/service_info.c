@@ -67,3 +67,10 @@ aut__api_server_info(aut_api_request *request)
 	body = with_text(body, "engine_version", AUT_VERSION);
 	aut__api_reply_json(request->api, request->exchange, 200, body);
 }
+
+aut_status
+aut__api_sandboxes(aut_api_request *request, aut_db *db, aut_error *err)
+{
+	(void) db;
+	return aut_service_sandboxes(&request->call, &request->result, err);
+}

@@ -114,6 +114,8 @@ typedef enum aut_preset
 } aut_preset;
 aut_status aut_service_preset_create(aut_call *call, aut_preset preset, const json_t *body,
 									 json_t **out, bool *out_existing, aut_error *err);
+/* The ledger of cloud sandboxes in numbers: {sandboxes: [{state, count, oldest_at, failed_attempts}]}. */
+aut_status aut_service_sandboxes(aut_call *call, json_t **out, aut_error *err);
 /* What this service can do (GET /v1/capabilities); only what works here. */
 aut_status aut_service_capabilities(aut_call *call, json_t **out, aut_error *err);
 /* What creating an automation would say: body {endpoint, draft, automationId?, sampleEvent?}, answer

@@ -76,6 +76,13 @@ class DaemonHost:
         with sqlite3.connect(f"file:{path}?mode=ro", uri=True, timeout=10) as db:
             return db.execute("SELECT state, sandbox_id FROM sandbox").fetchall()
 
+    def doctor(self):
+        """What it says of sandboxes: (fine, text)."""
+        run = subprocess.run([BINARY, "doctor", "--json", "--data", self.daemon.data], env=self.daemon.env,
+                             capture_output=True, text=True, timeout=60)
+        said = [f for f in json.loads(run.stdout) if f["check"] == "sandboxes"]
+        return said[0]["level"] == "ok", said[0]["found"]
+
     def log(self):
         return self.daemon.log()
 
@@ -115,6 +122,10 @@ class ExtensionHost:
     def ledger(self):
         rows = self.extension.query("SELECT state, sandbox_id FROM automation.sandbox")
         return [tuple(row.split("|")) for row in rows.splitlines()]
+
+    def doctor(self):
+        row = self.extension.query("SELECT ok, detail FROM automation.doctor() WHERE item = 'sandboxes'")
+        return row.split("|")[0] == "t", row.split("|")[1]
 
     def log(self):
         return self.extension.log()
@@ -337,6 +348,10 @@ def test_an_answer_that_is_lost_is_reported(host, cloud):
     run = failed(api, go(api))
     assert run["status_detail"]["kind"] == "transport"
     assert until(h.ledger, lambda rows: len(rows) == 1 and rows[0][0] == "LOST", 20, "ledger")
+    fine, text = h.doctor()
+    assert not fine and "lost" in text
+    listed = api.get("/v1/sandboxes").json()["sandboxes"]
+    assert [(s["state"], s["count"]) for s in listed] == [("LOST", 1)]
     # it exists, and nobody can tell it from the user's own
     assert cloud.state()["alive"] == cloud.made and cloud.deleted == []
 
