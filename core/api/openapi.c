@@ -255,7 +255,10 @@ schema_json(const aut_api_schema *schema)
 	json_t *out, *properties, *required;
 
 	if (schema->members == NULL)
-		return type_json(schema->type, strlen(schema->type));
+	{
+		out = type_json(schema->type, strlen(schema->type));
+		return schema->addition ? and(out, "x-addition", json_true()) : out;
+	}
 	properties = json_object();
 	required = json_array();
 	for (const aut_api_member *member = schema->members; member->name != NULL; member++)

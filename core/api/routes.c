@@ -149,7 +149,7 @@ static const aut_api_route routes[] = {
 	{"POST", "/v1/events/{org_id}/{source}", 0, NULL, 200, aut__api_event_deliver_begin,
 	 aut__api_event_deliver,
 	 .about = {"receive_event", "A signed delivery of a provider", .reply = "EventResponse",
-			   .errors = "400 401 404 413"}},
+			   .errors = "400 401 404 413 422"}},
 
 	/* automations */
 	{"POST", "/v1", AUTH | AUT_ROUTE_PROFILES, "V", 201, aut__api_body_begin, aut__api_automation_create,

@@ -86,6 +86,25 @@ aut_payload_parse(const char *text, size_t len, aut_payload **out, aut_error *er
 	return AUT_OK;
 }
 
+bool
+aut_payload_enter(aut_payload *payload, const char *name)
+{
+	const aut__value *object = payload->value;
+	size_t len = strlen(name);
+
+	for (size_t i = 0; object->kind == AUT__OBJECT && i < object->len; i++)
+	{
+		const aut__value *key = object->as.members->keys[i];
+
+		if (key->len == len && memcmp(key->as.text, name, len) == 0)
+		{
+			payload->value = object->as.members->values[i];
+			return true;
+		}
+	}
+	return false;
+}
+
 void
 aut_payload_free(aut_payload *payload)
 {
@@ -230,8 +249,8 @@ text_of(aut__work *work, const aut__value *value, size_t *out_len)
 			text = aut_printf("%lld", (long long) value->as.integer);
 			break;
 		case AUT__BIG:
-			text = aut_printf("%s%.*s", value->boolean ? "-" : "", (int) value->len,
-							  value->as.text);
+			text =
+				aut_printf("%s%.*s", value->boolean ? "-" : "", (int) value->len, value->as.text);
 			break;
 		case AUT__REAL:
 			aut__real_write(value->as.real, real);

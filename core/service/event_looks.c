@@ -48,7 +48,7 @@ read_again(const aut_event_row *row, aut_event *event, aut_payload **payload, au
 		json_decref(key);
 	}
 	if (status == AUT_OK)
-		status = aut__event_payload(event, payload, err);
+		status = aut__event_payload(event, row->source, row->body, row->body_len, payload, err);
 	return status;
 }
 

@@ -214,7 +214,7 @@ read_event(const char *name, const char *key_expr, const void *body, size_t len,
 	aut_status status = aut_event_read(name, body, len, event, err);
 
 	if (status == AUT_OK)
-		status = aut__event_payload(event, payload, err);
+		status = aut__event_payload(event, name, body, len, payload, err);
 	if (status == AUT_OK && !aut_event_is_builtin(name))
 		status = set_key(event, name, key_expr, *payload, err);
 	return status;
@@ -429,7 +429,8 @@ read_emission(const aut_call *call, const aut_emission *emission, const aut_buf 
 	{
 		status = aut_event_read(emission->source, body->data, body->len, event, err);
 		if (status == AUT_OK)
-			status = aut__event_payload(event, payload, err);
+			status =
+				aut__event_payload(event, emission->source, body->data, body->len, payload, err);
 		if (status == AUT_OK)
 			status = aut__give(aut_json_text_or_null(emission->key), &key, err);
 		if (status == AUT_OK)

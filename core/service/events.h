@@ -58,8 +58,9 @@ typedef struct aut__matching
 } aut__matching;
 void aut__matching_done(aut__matching *matching);
 
-/* The payload as filters see it; big numbers keep their digits. */
-aut_status aut__event_payload(const aut_event *event, aut_payload **out, aut_error *err);
+/* The payload as filters see it: numbers of any size, NaN and infinities are what they were in the body. */
+aut_status aut__event_payload(const aut_event *event, const char *source, const char *body,
+							  size_t len, aut_payload **out, aut_error *err);
 aut_status aut__event_match(const aut_call *call, aut_event_cache *cache, const aut_uuid *org_id,
 							const char *source, const aut_event *event, const aut_payload *payload,
 							aut__matching *out, aut_error *err);

@@ -36,6 +36,8 @@ aut_status aut_payload_from_json(json_t *json, aut_payload **out, aut_error *err
 /* From JSON text, read as Python's json module does: integers of any size, NaN and Infinity, 1e400
  * (infinity); of duplicate keys the last value wins.  A lone surrogate becomes U+FFFD. EBADREQ. */
 aut_status aut_payload_parse(const char *text, size_t len, aut_payload **out, aut_error *err);
+/* From now on the payload is that member of the object it was; false: there is none. */
+bool aut_payload_enter(aut_payload *payload, const char *name);
 void aut_payload_free(aut_payload *payload);
 
 /* ---- expressions --------------------------------------------------------------------------- */

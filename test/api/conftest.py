@@ -34,6 +34,8 @@ BINARY = os.environ.get("AUTOMATION_BINARY", os.path.join(ROOT, "build", "automa
 PREFIX = "/api/automation"
 START_S = 30
 NEVER = {"type": "cron", "schedule": "0 0 29 2 *", "timezone": "UTC"}
+# of the shared server's built-in event sources
+WEBHOOK_SECRET = "secret-of-the-suite's-forwarder"
 TERMINAL = ("COMPLETED", "FAILED", "CANCELLED", "SKIPPED")
 
 
@@ -244,12 +246,13 @@ def server(request):
     if request.param == "extension":
         extension = Extension(BINARY, ROOT)
         try:
-            yield extension.start(until)
+            yield extension.start(until, webhook_secret_file=extension.secret("webhook.secret", WEBHOOK_SECRET))
         finally:
             extension.end()
         return
     # AUT_SERVE_ARGS: more options for the shared daemon (an agent server to test against)
-    daemon = Daemon(args=os.environ.get("AUT_SERVE_ARGS", "").split()).start()
+    daemon = Daemon(args=os.environ.get("AUT_SERVE_ARGS", "").split(),
+                    env={"AUTOMATION_WEBHOOK_SECRET": WEBHOOK_SECRET}).start()
     yield daemon
     daemon.end()
 

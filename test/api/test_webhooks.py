@@ -1,9 +1,13 @@
 # SPDX-License-Identifier: MIT
 """test/api/test_webhooks.py: custom webhooks (http-api.md section 13) and what forwarders ask for (section 12)."""
+import hashlib
+import hmac
 import re
 import uuid
 
 import pytest
+
+from conftest import WEBHOOK_SECRET
 
 MEMBERS = ["id", "org_id", "name", "source", "webhook_url", "event_key_expr", "signature_header", "signature_scheme",
            "event_id_header", "enabled", "created_at", "updated_at"]
@@ -143,7 +147,19 @@ def test_webhook__needs_a_key(api):
         assert call().status_code == 401
 
 
-def test_requested_types__are_not_there_without_a_secret(api):
+def test_requested_types__are_asked_for_with_the_shared_secret(api):
+    reply = api.get("/v1/events/nothing/requested-types", key=False)
+    assert reply.status_code == 404, reply.text
+    reply = api.get("/v1/events/github/requested-types", key=False)
+    assert reply.status_code == 401, reply.text
+    signature = hmac.new(WEBHOOK_SECRET.encode(), b"github", hashlib.sha256).hexdigest()
+    reply = api.get("/v1/events/github/requested-types", key=False, headers={"X-Hub-Signature-256": signature})
+    assert reply.status_code == 200, reply.text
+    assert "push" in reply.json()["event_types"]
+
+
+def test_requested_types__are_not_there_without_a_secret(daemons):
+    api = daemons().start().api()
     for source in ("github", "nothing"):
         reply = api.get(f"/v1/events/{source}/requested-types", key=False)
         assert reply.status_code == 404, reply.text
