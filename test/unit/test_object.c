@@ -226,6 +226,31 @@ test_check__says_what_is_missing(void **state)
 	assert_non_null(strstr(f->err.message, "HMAC"));
 }
 
+/* The names without the prefix are read, too; the prefixed ones have the last word. */
+static void
+test_settings__names_without_the_prefix(void **state)
+{
+	char *given[] = {"FILE_STORE=s3",
+					 "AWS_S3_BUCKET=plain",
+					 "AUTOMATION_AWS_S3_BUCKET=prefixed",
+					 "AWS_DEFAULT_REGION=low",
+					 "AWS_REGION=high",
+					 "GCS_BUCKET_NAME=",
+					 "FILE_STORES=moon",
+					 NULL};
+	char *wrong[] = {"FILE_STORE=moon", NULL};
+	fixture *f = *state;
+
+	assert_int_equal(aut_settings_from_environment(&f->settings, given, NULL, NULL, &f->err),
+					 AUT_OK);
+	assert_string_equal(f->settings.file_store, "s3");
+	assert_string_equal(f->settings.aws_s3_bucket, "prefixed");
+	assert_string_equal(f->settings.aws_region, "high");
+	assert_int_equal(aut_settings_from_environment(&f->settings, wrong, NULL, NULL, &f->err),
+					 AUT_EINVAL);
+	assert_non_null(strstr(f->err.message, "database, local, s3, gcs"));
+}
+
 /* ---- addresses ---------------------------------------------------------------------------- */
 
 static void
@@ -401,6 +426,7 @@ main(void)
 		T(test_sign__torture),
 		T(test_bucket__urls),
 		T(test_check__says_what_is_missing),
+		T(test_settings__names_without_the_prefix),
 		T(test_address__only_what_is_listed_and_never_an_upload),
 		T(test_folder__put_get_delete),
 		T(test_folder__a_link_is_not_followed_and_a_full_place_is_told),
