@@ -254,3 +254,23 @@ def test_setup__nobody_to_tell_is_no_reason_to_stop(tmp_path, service):
 def test_setup__needs_the_service(tmp_path, service):
     done, _ = setup(tmp_path, service, AUTOMATION_API_URL="")
     assert done.returncode != 0 and "AUTOMATION_API_URL" in done.stderr
+
+
+def test_cloud_account__only_beside_an_agent_server(main, monkeypatch):
+    assert main.cloud_account() is None
+    monkeypatch.setenv("OPENHANDS_CLOUD_API_URL", "http://127.0.0.1:9/")
+    monkeypatch.setenv("OPENHANDS_API_KEY", "key-of-the-cloud")
+    assert main.cloud_account() is None  # in a sandbox the SDK asks
+    monkeypatch.setenv("AGENT_SERVER_URL", "http://127.0.0.1:9")
+    assert main.cloud_account() is None  # a cloud that is away stops nothing
+
+
+def test_cloud_servers__are_named_as_in_the_cloud(main):
+    config = {"sse_servers": [{"url": "u1", "api_key": "k"}], "shttp_servers": [{"url": "u2"}],
+              "stdio_servers": [{"name": "n", "command": "c", "args": ["a"]}]}
+    assert main.cloud_servers({"mcp_config": config}, dict) == {
+        "sse_0": {"url": "u1", "transport": "sse", "headers": {"Authorization": "Bearer k"}},
+        "shttp_0": {"url": "u2", "transport": "streamable-http", "headers": None},
+        "n": {"command": "c", "args": ["a"], "env": None}}
+    for account in (None, {}, {"mcp_config": None}, {"mcp_config": []}):
+        assert main.cloud_servers(account, dict) == {}

@@ -33,6 +33,7 @@ SUMMARY_EVERY_S = 4.0
 PHASE_MAX = 200
 TITLE_MAX = 200
 TAG_MAX = 256
+ACCOUNT_MAX = 4 * 1048576
 RUN_MAX_S = 7 * 86400.0  # the service's own limit ends the run long before
 
 
@@ -219,6 +220,43 @@ def get_llm(workspace, profile):
     return workspace.get_llm(), None
 
 
+def cloud_account():
+    """What the cloud tells of the user, where a run at an agent server has a key of it; else None.  Plain
+    model keys and secrets are for the cloud's own sandboxes: those are the agent server's."""
+    api, key = variable("OPENHANDS_CLOUD_API_URL"), variable("OPENHANDS_API_KEY")
+    if not (api and key and variable("AGENT_SERVER_URL")):
+        return None
+    request = urllib.request.Request(f"{api.rstrip('/')}/api/v1/users/me",
+                                     headers={"Authorization": f"Bearer {key}"})
+    try:
+        with urllib.request.urlopen(request, timeout=30) as reply:
+            found = json.loads(reply.read(ACCOUNT_MAX))
+    except (OSError, ValueError) as error:
+        note(f"the cloud does not tell of its user: {redacted(str(error))}")
+        return None
+    return found if isinstance(found, dict) else None
+
+
+def cloud_servers(account, make=None):
+    """The tool servers of such an account, under the names they have in the cloud."""
+    config = (account or {}).get("mcp_config")
+    if not isinstance(config, dict):
+        return {}
+    if make is None:
+        from openhands.sdk.mcp.config import MCPServer as make
+    found = {}
+    for kind, name, transport in (("sse_servers", "sse", "sse"), ("shttp_servers", "shttp", "streamable-http")):
+        for index, server in enumerate(config.get(kind) or []):
+            key = server.get("api_key")
+            found[f"{name}_{index}"] = make(
+                url=server["url"], transport=transport,
+                headers={"Authorization": f"Bearer {key}"} if key else None)
+    for server in config.get("stdio_servers") or []:
+        found[server["name"]] = make(
+            command=server["command"], args=server.get("args") or [], env=server.get("env"))
+    return found
+
+
 def make_agent(workspace, llm, folders):
     from openhands.tools.preset.default import get_default_agent
     from openhands.tools.preset.task_outcome import TaskOutcome
@@ -229,7 +267,7 @@ def make_agent(workspace, llm, folders):
     phase("Loading skills")
     _, changes["agent_context"] = workspace.load_skills_from_agent_server(project_dirs=folders or None)
     phase("Configuring agent")
-    servers = workspace.get_mcp_config()
+    servers = {**cloud_servers(cloud_account()), **(workspace.get_mcp_config() or {})}
     if servers:
         changes["mcp_config"] = {**(agent.mcp_config or {}), **servers}
     return agent.model_copy(update=changes)
