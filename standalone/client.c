@@ -58,6 +58,9 @@ volatile sig_atomic_t client_interrupted;
 	X(INT, "", 0, "timeout", " N", timeout, 1, 31536000, "seconds a run may take")                 \
 	X(TEXT, "", 0, "description", " TEXT", description, 0, 0, "for people")                        \
 	X(TEXT, "", 0, "model", " NAME", model, 0, 0, "model profile that runs are told")              \
+	X(TEXT, "", 0, "env", " LIST", env, 0, 0,                                                      \
+	  "variables for its runs: names with commas between, whose values are taken from\n"           \
+	  "      this environment; @FILE reads lines NAME=VALUE; NAME=VALUE is one of them")            \
 	X(FLAG, "", 0, "disabled", "", disabled, 0, 0, "create it paused")
 
 #define OPTIONS_EDIT(X)                                                                            \
@@ -80,7 +83,24 @@ volatile sig_atomic_t client_interrupted;
 	  "another program, packed already; the command stays")                                        \
 	X(TEXT, "", 0, "prompt", " TEXT", prompt, 0, 0,                                                \
 	  "another prompt, of an automation made with one; @FILE reads a file")                        \
-	X(TEXT, "", 0, "repo", " LIST", repo, 0, 0, "other repositories; '' takes them away")
+	X(TEXT, "", 0, "repo", " LIST", repo, 0, 0, "other repositories; '' takes them away")          \
+	X(TEXT, "", 0, "env", " LIST", env, 0, 0,                                                      \
+	  "variables that change, as create takes them; -NAME takes one away, '' all")
+
+#define OPTIONS_WEBHOOK(X)                                                                         \
+	X(TEXT, "", 0, "name", " NAME", new_name, 0, 0, "for people (default: the source)")            \
+	X(TEXT, "", 0, "key", " EXPR", key, 0, 0,                                                      \
+	  "JMESPath over the body that gives the event's key (default type)")                          \
+	X(TEXT, "", 0, "header", " NAME", header, 0, 0,                                                \
+	  "header with the signature (default X-Signature-256)")                                       \
+	X(TEXT, "", 0, "scheme", " NAME", scheme, 0, 0,                                                \
+	  "hmac_sha256_hex (default), standard_webhooks or slack_v0")                                  \
+	X(TEXT, "", 0, "id-header", " NAME", id_header, 0, 0,                                          \
+	  "header with the delivery's id, by which repetitions are known; '' takes it away")           \
+	X(TEXT, "", 0, "secret-file", " FILE", secret_file, 0, 0,                                      \
+	  "create: a secret of your own; - reads it from standard input")                              \
+	X(FLAG, "", 0, "on", "", on, 0, 0, "edit: take deliveries again")                              \
+	X(FLAG, "", 0, "off", "", off, 0, 0, "edit: refuse deliveries")
 
 #define OPTIONS_BACKUP(X)                                                                          \
 	X(TEXT, "", 0, "db", " PATH", db, 0, 0,                                                        \
@@ -129,6 +149,7 @@ static const client_option backup_options[] = TABLE(OPTIONS_BACKUP);
 static const client_option run_options[] = TABLE(OPTIONS_RUN);
 static const client_option runs_options[] = TABLE(OPTIONS_RUNS);
 static const client_option logs_options[] = TABLE(OPTIONS_LOGS);
+static const client_option webhook_options[] = TABLE(OPTIONS_WEBHOOK);
 static const client_option plain_options[] = TABLE(NO_OPTIONS);
 
 /* ---- commands ---------------------------------------------------------------------------------------- */
@@ -191,6 +212,18 @@ const aut_command aut_client_commands[] = {
 	COMMAND("rm", "delete an automation", "NAME|ID [options]",
 			"Its waiting runs are skipped; one that executes goes on to its end.", NO_OPTIONS),
 	COMMAND(
+		"webhook", "sources of events of your own",
+		"(list | create | show | edit | rotate | rm) [SOURCE] [options]",
+		"list      all of them\n"
+		"create    a new one; prints the secret that signs its deliveries, once\n"
+		"show      one of them, without its secret\n"
+		"edit      change what the options name\n"
+		"rotate    make a new secret and print it; the old one is worth nothing at once\n"
+		"rm        forget it\n\n"
+		"  automation webhook create orders --key 'event.type' --id-header X-Delivery\n"
+		"  automation webhook rotate orders >orders.secret",
+		OPTIONS_WEBHOOK),
+	COMMAND(
 		"doctor", "look for what is wrong on this machine", "[options]",
 		"Looks at the state folder, its secrets, the database, the daemon, the agent, the port, "
 		"the\n"
@@ -209,19 +242,20 @@ const aut_command aut_client_commands[] = {
 
 /* In the order of the commands. */
 static const client_spec specs[] = {
-	{&aut_client_commands[0], create_options, "NAME", true, false, client_cmd_create},
-	{&aut_client_commands[1], edit_options, "NAME|ID", true, false, client_cmd_edit},
-	{&aut_client_commands[2], plain_options, NULL, false, false, client_cmd_list},
-	{&aut_client_commands[3], plain_options, "NAME|ID|RUN", true, false, client_cmd_show},
-	{&aut_client_commands[4], run_options, "NAME|ID", true, false, client_cmd_run},
-	{&aut_client_commands[5], runs_options, "NAME|ID", false, false, client_cmd_runs},
-	{&aut_client_commands[6], logs_options, "RUN|NAME", true, false, client_cmd_logs},
-	{&aut_client_commands[7], plain_options, "NAME|ID", true, false, client_cmd_pause},
-	{&aut_client_commands[8], plain_options, "NAME|ID", true, false, client_cmd_resume},
-	{&aut_client_commands[9], plain_options, "RUN", true, false, client_cmd_cancel},
-	{&aut_client_commands[10], plain_options, "NAME|ID", true, false, client_cmd_rm},
-	{&aut_client_commands[11], plain_options, NULL, false, true, client_cmd_doctor},
-	{&aut_client_commands[12], backup_options, "FILE", true, true, client_cmd_backup},
+	{&aut_client_commands[0], create_options, "NAME", true, false, client_cmd_create, NULL},
+	{&aut_client_commands[1], edit_options, "NAME|ID", true, false, client_cmd_edit, NULL},
+	{&aut_client_commands[2], plain_options, NULL, false, false, client_cmd_list, NULL},
+	{&aut_client_commands[3], plain_options, "NAME|ID|RUN", true, false, client_cmd_show, NULL},
+	{&aut_client_commands[4], run_options, "NAME|ID", true, false, client_cmd_run, NULL},
+	{&aut_client_commands[5], runs_options, "NAME|ID", false, false, client_cmd_runs, NULL},
+	{&aut_client_commands[6], logs_options, "RUN|NAME", true, false, client_cmd_logs, NULL},
+	{&aut_client_commands[7], plain_options, "NAME|ID", true, false, client_cmd_pause, NULL},
+	{&aut_client_commands[8], plain_options, "NAME|ID", true, false, client_cmd_resume, NULL},
+	{&aut_client_commands[9], plain_options, "RUN", true, false, client_cmd_cancel, NULL},
+	{&aut_client_commands[10], plain_options, "NAME|ID", true, false, client_cmd_rm, NULL},
+	{&aut_client_commands[11], webhook_options, "VERB", true, false, client_cmd_webhook, "SOURCE"},
+	{&aut_client_commands[12], plain_options, NULL, false, true, client_cmd_doctor, NULL},
+	{&aut_client_commands[13], backup_options, "FILE", true, true, client_cmd_backup, NULL},
 };
 
 const client_spec *

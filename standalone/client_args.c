@@ -163,6 +163,13 @@ take_operand(parse *p, const char *arg, aut_error *err)
 	if (p->spec->operand == NULL)
 		return aut_fail(err, AUT_EINVAL, "%.60s: automation %s takes no name", arg,
 						p->spec->command->name);
+	if (p->args->operand != NULL && p->spec->second != NULL && p->args->second == NULL)
+	{
+		if (*arg == '\0')
+			return aut_fail(err, AUT_EINVAL, "%s must not be empty", p->spec->second);
+		p->args->second = arg;
+		return AUT_OK;
+	}
 	if (p->args->operand != NULL)
 		return aut_fail(err, AUT_EINVAL, "one %s is enough, but %.60s and %.60s are given",
 						p->spec->operand, p->args->operand, arg);

@@ -240,6 +240,8 @@ create_of_prompt(client *c, aut_error *err)
 	if (status == AUT_OK)
 		status = client_prompt_members(c, body, err);
 	if (status == AUT_OK)
+		status = client_env_member(c, body, err);
+	if (status == AUT_OK)
 	{
 		warn_about_name(c);
 		status = client_send(c, "POST",
@@ -289,6 +291,8 @@ client_cmd_create(client *c, aut_error *err)
 	if (body == NULL)
 		status = aut_fail(err, AUT_EINVAL, "an argument is not valid UTF-8");
 	else
+		status = client_env_member(c, body, err);
+	if (status == AUT_OK)
 		status = client_send(c, "POST", "/v1", body, &made, err);
 	if (status != AUT_OK)
 	{

@@ -33,7 +33,7 @@ check(client *c, bool *out_program, aut_error *err)
 							"--manual takes the schedule away; give either it or --schedule");
 	if (sources == 0 && a->new_name == NULL && a->schedule == NULL && a->tz == NULL && !a->manual &&
 		!TIMEOUT_GIVEN(a) && a->description == NULL && a->model == NULL && a->entrypoint == NULL &&
-		a->prompt == NULL && a->repo == NULL)
+		a->prompt == NULL && a->repo == NULL && a->env == NULL)
 		return client_usage(
 			c, err, "what shall change?  Give an option; automation edit --help lists them");
 	return AUT_OK;
@@ -163,6 +163,8 @@ client_cmd_edit(client *c, aut_error *err)
 		status = aut_fail(err, AUT_ENOMEM, "out of memory");
 	else
 		status = client_prompt_members(c, body, err);
+	if (status == AUT_OK)
+		status = client_env_member(c, body, err);
 	if (status == AUT_OK)
 		status = client_send(c, "PATCH", path, body, &changed, err);
 	if (status == AUT_OK)

@@ -13,6 +13,8 @@
  * client_edit.c     edit
  * client_automations.c  names to ids; list, show, pause, resume, rm
  * client_runs.c     run ids; run, runs, logs, cancel
+ * client_env.c      variables for runs
+ * client_webhook.c  sources of events
  * client_words.c    names and run ids for completions
  * client_follow.c   server-sent events, following a run
  * cmd_doctor.c, cmd_backup.c   doctor and backup, which work without a daemon
@@ -38,12 +40,15 @@ typedef struct client_args
 	bool json, utc, help;
 	/* create */
 	const char *script, *dir, *tarball, *entrypoint, *schedule, *tz, *description, *model;
-	const char *prompt, *repo, *plugin;
+	const char *prompt, *repo, *plugin, *env;
 	int64_t timeout;
 	bool disabled;
 	/* edit; the others it shares with create */
 	const char *new_name;
 	bool manual;
+	/* webhook */
+	const char *key, *header, *scheme, *id_header, *secret_file;
+	bool on, off;
 	/* backup */
 	const char *db;
 	/* run, logs */
@@ -53,7 +58,7 @@ typedef struct client_args
 	/* runs */
 	int64_t count;
 	/* what stands without a dash */
-	const char *operand;
+	const char *operand, *second;
 } client_args;
 
 typedef enum client_kind
@@ -84,6 +89,7 @@ typedef struct client_spec
 	bool operand_required;
 	bool local; /* looks for the daemon itself, if it needs one at all */
 	aut_status (*run)(client *c, aut_error *err);
+	const char *second; /* name of a second operand, never required */
 } client_spec;
 
 void client_args_init(client_args *args);
@@ -315,6 +321,9 @@ aut_status client_cmd_show(client *c, aut_error *err);
 aut_status client_cmd_pause(client *c, aut_error *err);
 aut_status client_cmd_resume(client *c, aut_error *err);
 aut_status client_cmd_rm(client *c, aut_error *err);
+aut_status client_cmd_webhook(client *c, aut_error *err);
+/* --env into body, if it was given (client_env.c). */
+aut_status client_env_member(const client *c, json_t *body, aut_error *err);
 aut_status client_cmd_run(client *c, aut_error *err);
 aut_status client_cmd_runs(client *c, aut_error *err);
 aut_status client_cmd_logs(client *c, aut_error *err);

@@ -107,6 +107,8 @@ static const aut_api_member experiment_variant[] = {
 		{"trigger", TRIGGERS, NEED}, {"observability_associations", "map string?"},                \
 		{"timeout", "integer?"}, {"keep_alive", "boolean?"}, {"repos", "[@RepoSource]?"},          \
 		{"template", "@TemplateProvenance?"}, {"enabled", "boolean", .initial = "true"},           \
+		{"environment", "map string??", OURS,                                                      \
+		 .doc = "variables for its runs; kept sealed, never shown"},                               \
 	{                                                                                              \
 		"state", "@PublicAutomationState?"                                                         \
 	}

@@ -515,14 +515,14 @@ aut__form_preset(const json_t *body, const aut_settings *settings, bool plugin, 
 	static const char *const of_prompt[] = {
 		"name",    "description", "prompt", "model",    "trigger", "observability_associations",
 		"timeout", "keep_alive",  "repos",  "template", "enabled", "state",
-		NULL};
+		"environment", NULL};
 	static const char *const of_plugin[] = {
 		"name",     "description",   "plugins",
 		"variants", "experiment_id", "prompt",
 		"model",    "trigger",       "observability_associations",
 		"timeout",  "keep_alive",    "repos",
 		"template", "enabled",       "state",
-		NULL};
+		"environment", NULL};
 	aut__problems problems = {0};
 	aut__form made = {0};
 
@@ -551,6 +551,7 @@ aut__form_preset(const json_t *body, const aut_settings *settings, bool plugin, 
 		read_repos(&problems, body, &made);
 		read_template(&problems, body, &made);
 		read_state(&problems, body, false, &made);
+		read_environment(&problems, body, &made);
 		aut__refuse_others(&problems, &AUT__BODY, body, plugin ? of_plugin : of_prompt);
 		if (plugin && problems.list == NULL)
 			aut__plugin_rule(&problems, body, &made);
