@@ -170,7 +170,8 @@ SELECT a.id,
        a.disabled_detail OPERATOR(pg_catalog.->>) 'note' AS note,
        a.created_at,
        a.updated_at,
-       x.sql
+       x.sql,
+       (SELECT v.names FROM automation.environment v WHERE v.automation_id OPERATOR(pg_catalog.=) a.id) AS environment
   FROM automation.automation a
   LEFT JOIN automation.schedule s ON s.automation_id OPERATOR(pg_catalog.=) a.id
   LEFT JOIN automation.sql_action x ON x.automation_id OPERATOR(pg_catalog.=) a.id
@@ -180,6 +181,7 @@ COMMENT ON VIEW automation.automations IS 'The automations you may see: your own
 COMMENT ON COLUMN automation.automations.state IS 'ACTIVE, or INACTIVE after pause().';
 COMMENT ON COLUMN automation.automations.next_fire_at IS 'When the schedule fires next; null when it does not.';
 COMMENT ON COLUMN automation.automations.sql IS 'The text of a SQL action; null for what runs on an agent.';
+COMMENT ON COLUMN automation.automations.environment IS 'Names of the variables its runs get; null when there are none.';
 COMMENT ON COLUMN automation.automations.timeout IS 'Longest time a run may take.';
 
 CREATE FUNCTION automation._waits_for_backend()
@@ -314,13 +316,14 @@ CREATE FUNCTION automation.create(
     enabled boolean DEFAULT NULL,
     model text DEFAULT NULL,
     setup_script text DEFAULT NULL,
-    sql text DEFAULT NULL)
+    sql text DEFAULT NULL,
+    environment jsonb DEFAULT NULL)
 RETURNS uuid
 LANGUAGE c VOLATILE CALLED ON NULL INPUT PARALLEL UNSAFE
 AS 'MODULE_PATHNAME', 'automation_create';
-COMMENT ON FUNCTION automation.create(text, text, text, text, text, bytea, text, text, interval, boolean, text, text, text) IS
-'Create an automation and return its id. Give its code as script (text), tarball (gzip), tarball_url, or sql (executed in this database as its owner). With schedule (cron) it fires by itself in timezone (UTC unless given), else by trigger() only.';
-REVOKE ALL ON FUNCTION automation.create(text, text, text, text, text, bytea, text, text, interval, boolean, text, text, text) FROM PUBLIC;
+COMMENT ON FUNCTION automation.create(text, text, text, text, text, bytea, text, text, interval, boolean, text, text, text, jsonb) IS
+'Create an automation and return its id. Give its code as script (text), tarball (gzip), tarball_url, or sql (executed in this database as its owner). With schedule (cron) it fires by itself in timezone (UTC unless given), else by trigger() only. environment is an object of variables for its runs: kept sealed (automation.secret_key_file), never shown.';
+REVOKE ALL ON FUNCTION automation.create(text, text, text, text, text, bytea, text, text, interval, boolean, text, text, text, jsonb) FROM PUBLIC;
 
 CREATE FUNCTION automation.alter(
     name text,
@@ -336,13 +339,14 @@ CREATE FUNCTION automation.alter(
     enabled boolean DEFAULT NULL,
     model text DEFAULT NULL,
     setup_script text DEFAULT NULL,
-    sql text DEFAULT NULL)
+    sql text DEFAULT NULL,
+    environment jsonb DEFAULT NULL)
 RETURNS void
 LANGUAGE c VOLATILE CALLED ON NULL INPUT PARALLEL UNSAFE
 AS 'MODULE_PATHNAME', 'automation_alter';
-COMMENT ON FUNCTION automation.alter(text, text, text, text, text, text, bytea, text, text, interval, boolean, text, text, text) IS
-'Change an automation, found by name or id. What is not given stays as it is.';
-REVOKE ALL ON FUNCTION automation.alter(text, text, text, text, text, text, bytea, text, text, interval, boolean, text, text, text) FROM PUBLIC;
+COMMENT ON FUNCTION automation.alter(text, text, text, text, text, text, bytea, text, text, interval, boolean, text, text, text, jsonb) IS
+'Change an automation, found by name or id. What is not given stays as it is. environment names the variables that change; null takes one away, ''null'' all.';
+REVOKE ALL ON FUNCTION automation.alter(text, text, text, text, text, text, bytea, text, text, interval, boolean, text, text, text, jsonb) FROM PUBLIC;
 
 CREATE FUNCTION automation.create_prompt(
     name text,
@@ -582,8 +586,8 @@ GRANT EXECUTE ON FUNCTION automation._processes(), automation.doctor()
    TO automation_admin, automation_user, automation_reader;
 GRANT SELECT ON automation.workers TO automation_admin, automation_user, automation_reader;
 GRANT EXECUTE ON FUNCTION
-    automation.create(text, text, text, text, text, bytea, text, text, interval, boolean, text, text, text),
-    automation.alter(text, text, text, text, text, text, bytea, text, text, interval, boolean, text, text, text),
+    automation.create(text, text, text, text, text, bytea, text, text, interval, boolean, text, text, text, jsonb),
+    automation.alter(text, text, text, text, text, text, bytea, text, text, interval, boolean, text, text, text, jsonb),
     automation.create_prompt(text, text, jsonb, jsonb, text, text, text, interval, boolean, text),
     automation.alter_prompt(text, text, jsonb),
     automation.pause(text, text),

@@ -9,6 +9,7 @@
 
 #include "miscadmin.h"
 #include "utils/acl.h"
+#include "utils/jsonb.h"
 #include "utils/uuid.h"
 
 #include "spi_db.h"
@@ -30,6 +31,7 @@ typedef struct definition
 	char *name, *script, *entrypoint, *schedule, *timezone, *tarball_url, *description, *model,
 		*setup_script, *sql;
 	bytea *tarball;
+	char *environment; /* JSON text */
 	bool has_timeout, has_enabled, enabled;
 	int64_t timeout_s;
 } definition;
@@ -83,6 +85,14 @@ definition_body(const definition *given)
 		ok = ok && aut_json_set(body, "timeout", json_integer(given->timeout_s));
 	if (given->has_enabled)
 		ok = ok && aut_json_set(body, "enabled", json_boolean(given->enabled));
+	if (given->environment != NULL)
+	{
+		json_t *variables = NULL;
+
+		ok = ok && aut_json_parse(given->environment, strlen(given->environment), &variables,
+								  NULL) == AUT_OK;
+		ok = ok && aut_json_set(body, "environment", variables);
+	}
 	if (!ok)
 	{
 		json_decref(body);
@@ -185,6 +195,13 @@ read_definition(FunctionCallInfo fcinfo, int first, definition *out)
 	out->model = aut__arg_text(fcinfo, first + 9);
 	out->setup_script = aut__arg_text(fcinfo, first + 10);
 	out->sql = aut__arg_text(fcinfo, first + 11);
+	if (aut__arg_given(fcinfo, first + 12))
+	{
+		Jsonb *environment = PG_GETARG_JSONB_P(first + 12);
+
+		out->environment =
+			JsonbToCString(NULL, &environment->root, (int) VARSIZE_ANY_EXHDR(environment));
+	}
 	default_entrypoint(out);
 	if (out->tarball_url != NULL && strcmp(out->tarball_url, AUT_TARBALL_INLINE) == 0)
 		refuse("give the SQL itself in place of an internal address");

@@ -28,6 +28,14 @@ SELECT count(*) FROM automation.custom_webhook;
 SELECT automation.alter_webhook('bills', new_name => 'invoices', signature_scheme => '', event_id_header => '', enabled => false);
 SELECT name, signature_scheme, event_id_header, enabled FROM automation.webhooks WHERE source = 'bills';
 SELECT automation.rotate_webhook_secret('bills') ~ '^whsec_' AS rotated;
+-- Variables of automations: names are shown, values are not.
+SELECT automation.create('with variables', script => 'echo', environment => '{"TOKEN": "canary-of-sql", "MODE": "fast"}') IS NOT NULL AS created;
+SELECT environment::jsonb FROM automation.automations WHERE name = 'with variables';
+SELECT automation.alter('with variables', environment => '{"MODE": null, "REGION": "eu"}');
+SELECT environment::jsonb FROM automation.automations WHERE name = 'with variables';
+SELECT automation.alter('with variables', environment => 'null');
+SELECT environment IS NULL AS none FROM automation.automations WHERE name = 'with variables';
+SELECT automation.alter('with variables', environment => '{"a b": "canary-of-sql"}');
 -- What is another's is not there.
 \c - automation_test_dave
 SET client_min_messages = error;
@@ -44,6 +52,9 @@ SET client_min_messages = error;
 SELECT source, octet_length(secret) > 37 AS sealed, position('secret' in encode(secret, 'escape')) AS in_clear FROM automation.custom_webhook ORDER BY source;
 SELECT automation.drop_webhook('orders');
 SELECT automation.drop_webhook('bills');
+SELECT automation.drop('with variables');
+DELETE FROM automation.automation WHERE name = 'with variables';
+DELETE FROM automation.upload WHERE created_at = (SELECT max(created_at) FROM automation.upload);
 SELECT count(*) FROM automation.custom_webhook;
 ALTER SYSTEM RESET automation.secret_key_file;
 SELECT pg_reload_conf();
