@@ -101,7 +101,8 @@ static const aut_api_route routes[] = {
 	{"GET", "/v1/sandboxes", MORE, "V", 200, .run = aut__api_sandboxes,
 	 .about = {"list_sandboxes", "Cloud sandboxes that this service made and still answers for",
 			   .reply = "SandboxesResponse"}},
-	{"POST", "/v1/validate", AUTH, "V", 200, aut__api_body_begin, aut__api_validate,
+	{"POST", "/v1/validate", AUTH | AUT_ROUTE_PROFILES, "V", 200, aut__api_body_begin,
+	 aut__api_validate,
 	 .about = {"validate_draft", "What creating this automation would say",
 			   .body = "ValidateDraftRequest", .reply = "ValidateDraftResponse"}},
 	/* webhooks */

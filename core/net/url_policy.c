@@ -358,10 +358,10 @@ judge_parts(const aut_url_policy *policy, CURLU *parts, aut_error *err)
 	else if (strcasecmp(scheme, "http") != 0 && strcasecmp(scheme, "https") != 0)
 		status =
 			aut_fail(err, AUT_EDENIED, "only http and https URLs are called, not %.40s", scheme);
-	else if (curl_url_get(parts, CURLUPART_USER, &other, 0) == CURLUE_OK ||
-			 curl_url_get(parts, CURLUPART_PASSWORD, &other, 0) == CURLUE_OK)
+	else if (curl_url_get(parts, CURLUPART_USER, &other, 0) != CURLUE_NO_USER ||
+			 curl_url_get(parts, CURLUPART_PASSWORD, &other, 0) != CURLUE_NO_PASSWORD)
 		status = aut_fail(err, AUT_EDENIED, "a URL must not carry a user name or password");
-	else if (curl_url_get(parts, CURLUPART_ZONEID, &other, 0) == CURLUE_OK)
+	else if (curl_url_get(parts, CURLUPART_ZONEID, &other, 0) != CURLUE_NO_ZONEID)
 		status = aut_fail(err, AUT_EDENIED, "a URL must not name a network interface (%%zone)");
 	else
 		status = judge_host(policy, host, (int) number, err);

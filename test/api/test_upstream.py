@@ -415,6 +415,11 @@ def test_upstream__agent_profiles_are_checked_in_the_cloud(daemons):
         cloud.profiles[who["org_id"]].append(later)
         assert api.patch(f"/v1/{automation['id']}", json={"agent_profile_id": later}).status_code == 200
         assert cloud.asked("Bearer a", path) == 3
+        # a draft is told of it among its other problems
+        draft = {"name": "x", "trigger": NEVER, "entrypoint": "./run", "tarball_path": URL_TARBALL}
+        for profile, problems in ((there, []), (missing, ["invalid_agent_profile"])):
+            reply = api.post("/v1/validate", json={"endpoint": "/v1", "draft": {**draft, "agent_profile_id": profile}})
+            assert [e["code"] for e in reply.json()["errors"]] == problems, reply.text
         for status, wanted in ((401, 401), (403, 403), (404, 502), (500, 502), (429, 502)):
             cloud.script("Bearer a", {"status": status})
             create(api, status=wanted, agent_profile_id=missing)
