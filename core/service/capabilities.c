@@ -16,20 +16,30 @@
 
 #define WEBHOOK_PAGE 100
 #define SOURCES_MAX  1000
+#define TYPES_MAX    16 /* families of GitHub's events */
+#define TYPE_MAX     64
 
-/* Families of a GitHub event that are read (triggers.md section 3), as patterns of them. */
-static const char *const github_types[] = {
-	"issue_comment.*", "issues.*", "pull_request.*", "pull_request_review.*", "push", "release.*",
-};
+/* Does a family of GitHub's events lead to runs, and with which pattern are all of its events meant? */
+static bool
+github_type(size_t index, aut_github_family *out, char pattern[TYPE_MAX])
+{
+	if (!aut_github_family_at(index, out))
+		return false;
+	/* a push is the only event without an action */
+	(void) snprintf(pattern, TYPE_MAX, "%s%s", out->name,
+					strcmp(out->name, "push") == 0 ? "" : ".*");
+	return true;
+}
 
 bool
 aut__github_delivers(const char *pattern)
 {
 	size_t len = aut_pattern_family(pattern);
+	aut_github_family family;
 
-	for (size_t i = 0; i < sizeof github_types / sizeof github_types[0]; i++)
+	for (size_t i = 0; aut_github_family_at(i, &family); i++)
 	{
-		if (aut_glob_match(pattern, len, github_types[i], aut_pattern_family(github_types[i])))
+		if (family.supported && aut_glob_match(pattern, len, family.name, strlen(family.name)))
 			return true;
 	}
 	return false;
@@ -205,6 +215,22 @@ triggers(bool ready, bool events, aut_error *err)
 	return NULL;
 }
 
+static json_t *
+event_types(bool github)
+{
+	char patterns[TYPES_MAX][TYPE_MAX];
+	const char *texts[TYPES_MAX];
+	aut_github_family family;
+	size_t count = 0;
+
+	for (size_t i = 0; github && i < TYPES_MAX && github_type(i, &family, patterns[count]); i++)
+	{
+		texts[count] = patterns[count];
+		count += family.supported ? 1 : 0;
+	}
+	return sorted(texts, count);
+}
+
 /* ---- the answer ----------------------------------------------------------------------------- */
 
 static bool
@@ -223,19 +249,16 @@ answer(const aut_call *call, bool ready, json_t *sources, aut_error *err)
 {
 	const char *kinds[] = {"cron", "event"};
 	const char *providers[] = {"azure_devops", "bitbucket", "github", "gitlab"};
-	const char *types[sizeof github_types / sizeof github_types[0]];
 	bool events = json_array_size(sources) > 0;
 	bool github = has_source(sources, "github");
 	json_t *out = json_object();
 	bool good = aut_json_set(out, "ready", json_boolean(ready));
 
-	memcpy(types, github_types, sizeof types);
 	good = good && aut_json_set(out, "maxAutomationTimeoutSeconds",
 								json_integer(call->settings->max_run_duration));
 	good = good && aut_json_set(out, "triggerKinds", sorted(kinds, !ready ? 0 : events ? 2 : 1));
 	good = good && aut_json_set(out, "eventSources", json_incref(sources));
-	good = good && aut_json_set(out, "eventTypes",
-								sorted(types, github ? sizeof types / sizeof types[0] : 0));
+	good = good && aut_json_set(out, "eventTypes", event_types(github));
 	good = good && aut_json_set(out, "triggers", triggers(ready, events, err));
 	good = good && aut_json_set(out, "features", ready ? features(call, events) : json_array());
 	if (ready && !call->agent_is_embedded)

@@ -186,6 +186,22 @@ def test_capabilities__are_what_works(presets):
     assert presets.get("/v1/capabilities", key=False).status_code == 401
 
 
+def test_capabilities__name_sources_of_webhooks(presets):
+    source = f"shop-{uuid.uuid4().hex[:8]}"
+    made = presets.post("/v1/webhooks", json={"name": "n", "source": source, "event_key_expr": "kind.name"})
+    assert made.status_code == 201, made.text
+    found = presets.get("/v1/capabilities").json()
+    assert source in found["eventSources"] and found["eventSources"] == sorted(found["eventSources"])
+    assert found["triggerKinds"] == ["cron", "event"] and "webhookDelivery" in found["features"]
+    assert len(found["triggers"]["event"]["filterFunctions"]) == 31
+    # its key is what its expression says
+    draft = {"name": "n", "prompt": "p", "trigger": {"type": "event", "source": source, "on": "paid"}}
+    for sample, matched in (({"kind": {"name": "paid"}}, True), ({"kind": {"name": "late"}}, False)):
+        assert validate(presets, "/v1/preset/prompt", draft, sampleEvent=sample) == (set(), matched)
+    presets.patch(f"/v1/webhooks/{made.json()['id']}", json={"enabled": False})
+    assert source not in presets.get("/v1/capabilities").json()["eventSources"]
+
+
 def validate(api, endpoint, draft, **more):
     reply = api.post("/v1/validate", json={"endpoint": endpoint, "draft": draft, **more})
     assert reply.status_code == 200, reply.text

@@ -551,6 +551,8 @@ test_capabilities__list_what_works(void **state)
 	assert_ok(f, aut_service_capabilities(as(f, &f->creator), &f->out, &f->err));
 	assert_int_equal(json_array_size(json_object_get(f->out, "eventSources")), 4);
 	assert_true(lists(f->out, "eventTypes", "push"));
+	assert_true(lists(f->out, "eventTypes", "pull_request_review.*"));
+	assert_int_equal(json_array_size(json_object_get(f->out, "eventTypes")), 6);
 	assert_true(lists(f->out, "features", "webhookDelivery"));
 	triggers = json_object_get(json_object_get(f->out, "triggers"), "event");
 	assert_int_equal(json_array_size(json_object_get(triggers, "filterFunctions")), 31);
