@@ -15,6 +15,7 @@
 #include <cmocka.h>
 
 #include "automation/engine.h"
+#include "automation/object.h"
 #include "test/unit/service_fixture.h"
 
 #define DAY (24 * HOUR)
@@ -309,6 +310,60 @@ test_engine_policy__uploads_nothing_uses_are_deleted(void **state)
 }
 
 static void
+set_text(world *w, const char *member, const char *text)
+{
+	assert_ok(w->f, aut_settings_set(&w->f->settings, aut_setting_find(member), text, &w->f->err));
+}
+
+/* A process died while it stored an upload: the record says so later, and what it wrote goes. */
+static void
+test_engine_policy__what_a_crash_left_in_the_store_is_seen_to(void **state)
+{
+	world *w = *state;
+	char folder[] = "/tmp/aut-keeper-XXXXXX", name[AUT_OBJECT_NAME_MAX], path[400], dir[500];
+	aut_upload upload = {.org_id = w->f->creator.org_id,
+						 .user_id = w->f->creator.user_id,
+						 .name = "u",
+						 .status = "UPLOADING",
+						 .size_bytes = 1,
+						 .created_at = w->f->now,
+						 .updated_at = w->f->now,
+						 .deleted_at = AUT_TIME_NONE,
+						 .store = "local",
+						 .object_due_at = w->f->now + 900 * SECOND};
+	aut_upload_list list = {0};
+	FILE *file;
+
+	assert_non_null(mkdtemp(folder));
+	set_text(w, "file_store", "local");
+	set_text(w, "local_storage_path", folder);
+	assert_ok(w->f, aut_uuid_v4(&upload.id, &w->f->err));
+	assert_ok(w->f, aut_store_upload_insert(w->f->db, &upload, NULL, 0, &w->f->err));
+	aut_object_name(&upload.org_id, &upload.user_id, &upload.id, name);
+	snprintf(path, sizeof path, "%s/%s", folder, name);
+	snprintf(dir, sizeof dir, "mkdir -p $(dirname %s)", path);
+	assert_int_equal(system(dir), 0);
+	file = fopen(path, "w");
+	assert_non_null(file);
+	fclose(file);
+
+	engine_start(w, "");
+	for (int i = 0; i < 14; i++)
+		pass(w, 60 * SECOND);
+	assert_int_equal(access(path, F_OK), 0); /* its writer may be at it still */
+	for (int i = 0; i < 5; i++)
+		pass(w, 60 * SECOND);
+	assert_int_not_equal(access(path, F_OK), 0);
+	assert_ok(w->f, aut_store_upload_get(w->f->db, &upload.id, &list, &w->f->err));
+	assert_string_equal(list.items[0].status, "FAILED");
+	assert_non_null(strstr(list.items[0].error_message, "interrupted"));
+	assert_true(list.items[0].object_due_at == AUT_TIME_NONE);
+	aut_upload_list_done(&list);
+	snprintf(dir, sizeof dir, "rm -rf %s", folder);
+	assert_int_equal(system(dir), 0);
+}
+
+static void
 test_engine_policy__zero_keeps_everything(void **state)
 {
 	world *w = *state;
@@ -336,6 +391,7 @@ main(void)
 		TEST(test_engine_policy__old_runs_are_forgotten_at_rest),
 		TEST(test_engine_policy__crowds_and_keys_are_thinned),
 		TEST(test_engine_policy__uploads_nothing_uses_are_deleted),
+		TEST(test_engine_policy__what_a_crash_left_in_the_store_is_seen_to),
 		TEST(test_engine_policy__zero_keeps_everything),
 	};
 
