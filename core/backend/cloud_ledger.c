@@ -15,7 +15,7 @@
 #include "core/backend/cloud_internal.h"
 
 #define DB_PAUSE_MS      500
-#define TAKEN_FOR_US     (10 * 60 * AUT_US_PER_S) /* should this process die over it */
+#define TAKEN_FOR_US     (120 * AUT_US_PER_S) /* should this process die over it */
 #define AGAIN_FIRST_MS   INT64_C(5000)
 #define AGAIN_MAX_MS     INT64_C(600000)
 #define FORGET_BATCH     500
@@ -238,6 +238,7 @@ typedef struct cloud_sweep
 	cloud *cloud; /* NULL: the backend is gone */
 	bool busy;
 	bool sweeping; /* not only what is due */
+	bool recalled; /* what a process before us had taken */
 	const aut_clock *clock;
 	int64_t retention_us;
 	int64_t room;
@@ -280,6 +281,8 @@ sweep_run(aut_unit *unit, aut_db *db, aut_error *err)
 	if (sweep->sweeping)
 		status = aut_store_sandbox_sweep(db, now, now - CLOUD_INTENT_MAX_US, &sweep->released,
 										 &sweep->lost, err);
+	if (status == AUT_OK && !sweep->recalled)
+		status = aut_store_sandbox_recall(db, now, err);
 	if (status == AUT_OK && sweep->sweeping && sweep->retention_us > 0)
 		status =
 			aut_store_sandbox_forget(db, now - sweep->retention_us, FORGET_BATCH, &forgotten, err);
@@ -343,6 +346,7 @@ sweep_done(aut_unit *unit, aut_status status, const aut_error *err)
 	if (sweep->released > 0 || sweep->lost > 0)
 		aut_log(AUT_LOG_INFO, "%lld sandboxes of ended runs are deleted, %lld may exist unknown",
 				(long long) sweep->released, (long long) sweep->lost);
+	sweep->recalled = true;
 	self->due_at = sweep->due_at;
 	if (sweep->sweeping)
 		self->sweep_due_us = cloud__mono(self) + CLOUD_SWEEP_EVERY_MS * AUT_US_PER_MS;

@@ -69,6 +69,14 @@ static const aut_stmt sandbox_take = {
 	.sql = "UPDATE automation.sandbox SET due_at = $3 WHERE id = $1 AND due_at = $2",
 };
 
+static const aut_stmt sandbox_recall = {
+	.name = "sandbox_recall",
+	.params = "T",
+	.columns = "",
+	.sql = "UPDATE automation.sandbox SET due_at = $1 WHERE state = 'RELEASED' AND due_at > $1"
+		   " AND (delete_at <= $1 OR due_at < delete_at)",
+};
+
 static const aut_stmt sandbox_again = {
 	.name = "sandbox_again",
 	.params = "uTt",
@@ -129,11 +137,10 @@ static const aut_stmt sandbox_summary = {
 };
 
 const aut_stmt *const aut__sandbox_statements[] = {
-	&sandbox_insert, &sandbox_of_run,         &sandbox_created,
-	&sandbox_set,    &sandbox_release,        &sandbox_due,
-	&sandbox_take,   &sandbox_again,          &sandbox_next_due,
-	&sandbox_delete, &sandbox_sweep_released, &sandbox_sweep_lost,
-	&sandbox_forget, &sandbox_summary,        NULL,
+	&sandbox_insert,     &sandbox_of_run,   &sandbox_created, &sandbox_set,
+	&sandbox_release,    &sandbox_due,      &sandbox_take,    &sandbox_recall,
+	&sandbox_again,      &sandbox_next_due, &sandbox_delete,  &sandbox_sweep_released,
+	&sandbox_sweep_lost, &sandbox_forget,   &sandbox_summary, NULL,
 };
 
 void
@@ -256,6 +263,12 @@ aut_store_sandbox_take(aut_db *db, const aut_uuid *id, int64_t from, int64_t to,
 	aut_value params[] = {aut_v_uuid(id), aut_v_time(from), aut_v_time(to)};
 
 	return aut__run_guarded(db, &sandbox_take, params, out_won, err);
+}
+
+aut_status
+aut_store_sandbox_recall(aut_db *db, int64_t now, aut_error *err)
+{
+	return aut_db_run(db, &sandbox_recall, (aut_value[]){aut_v_time(now)}, NULL, NULL, err);
 }
 
 aut_status

@@ -66,6 +66,9 @@ aut_status aut_store_sandbox_due(aut_db *db, int64_t now, int64_t limit, aut_san
 /* Move due_at of one that is due at `from`; *out_won false: somebody else has it. */
 aut_status aut_store_sandbox_take(aut_db *db, const aut_uuid *id, int64_t from, int64_t to,
 								  bool *out_won, aut_error *err);
+/* After a start: what was taken by a process that is gone, or waits to be repeated, is due at once.  Doing
+ * it twice is harmless. */
+aut_status aut_store_sandbox_recall(aut_db *db, int64_t now, aut_error *err);
 /* Acting on it failed: tries + 1, due again at that time. */
 aut_status aut_store_sandbox_again(aut_db *db, const aut_uuid *id, int64_t due_at, const char *note,
 								   aut_error *err);

@@ -105,6 +105,10 @@ a_sandbox_is_known_from_its_intent_to_its_end(suite *s)
 		EXPECT_TEXT("busy", list.items[0].note);
 	}
 	aut_sandbox_list_done(&list);
+	/* whoever took it is gone */
+	EXPECT_OK(aut_store_sandbox_recall(s->db, SUITE_NOW + 20, &s->error));
+	EXPECT_OK(aut_store_sandbox_next_due(s->db, &due, &s->error));
+	EXPECT_INT(SUITE_NOW + 20, due);
 	expect_gone(s, &first);
 	expect_gone(s, &second);
 	EXPECT_INT(0, count_in(s, AUT_SANDBOX_RELEASED));
