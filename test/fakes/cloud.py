@@ -28,8 +28,10 @@ Wishes (attributes, or members of POST /_control):
 
 import argparse
 import asyncio
+import glob
 import json
 import os
+import re
 import secrets
 import shutil
 import sys
@@ -105,6 +107,17 @@ class Cloud:
         self.loop.call_soon_threadsafe(end)
         self.thread.join(10)
         shutil.rmtree(self.folder, ignore_errors=True)
+        self.remove_files()
+
+    def remove_files(self):
+        """What a sandbox's end takes with it lies on this machine here."""
+        texts = " ".join(text for _, text in list(self.commands))
+        for run in set(re.findall(r"/tmp/automation-([0-9a-f-]{36})", texts)):
+            for path in glob.glob(f"/tmp/automation-{run}.*"):
+                if os.path.isdir(path):
+                    shutil.rmtree(path, ignore_errors=True)
+                else:
+                    os.unlink(path)
 
     def state(self):
         window = 0
