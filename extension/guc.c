@@ -130,9 +130,12 @@ guc_int(int64_t value)
 static bool
 check_word(const char *member, const char *text)
 {
+	const aut_setting_info *info = aut_setting_find(member);
 	aut_error err = AUT_ERROR_INIT;
 
-	if (text != NULL && aut_setting_check(aut_setting_find(member), text, &err) == AUT_OK)
+	/* A default that were refused, were it for want of memory, would end the session. */
+	if (text != NULL &&
+		(strcmp(text, info->default_text) == 0 || aut_setting_check(info, text, &err) == AUT_OK))
 		return true;
 	GUC_check_errdetail("%s", err.message);
 	return false;

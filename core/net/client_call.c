@@ -45,6 +45,7 @@ aut__url_host_key(aut_http_client *client, const char *url, char key[CLIENT_HOST
 	char *scheme = NULL;
 	char *host = NULL;
 	char *port = NULL;
+	CURLUcode rc;
 	aut_status status = AUT_OK;
 	size_t len = url != NULL ? strnlen(url, URL_MAX + 1) : 0;
 	size_t used = 0;
@@ -53,12 +54,14 @@ aut__url_host_key(aut_http_client *client, const char *url, char key[CLIENT_HOST
 	{
 		return aut_fail(err, AUT_EINVAL, "a URL has 1 to %d bytes", URL_MAX);
 	}
-	if (curl_url_set(client->url, CURLUPART_URL, url, 0) != CURLUE_OK ||
-		curl_url_get(client->url, CURLUPART_SCHEME, &scheme, 0) != CURLUE_OK ||
-		curl_url_get(client->url, CURLUPART_HOST, &host, 0) != CURLUE_OK ||
-		curl_url_get(client->url, CURLUPART_PORT, &port, CURLU_DEFAULT_PORT) != CURLUE_OK)
+	if ((rc = curl_url_set(client->url, CURLUPART_URL, url, 0)) != CURLUE_OK ||
+		(rc = curl_url_get(client->url, CURLUPART_SCHEME, &scheme, 0)) != CURLUE_OK ||
+		(rc = curl_url_get(client->url, CURLUPART_HOST, &host, 0)) != CURLUE_OK ||
+		(rc = curl_url_get(client->url, CURLUPART_PORT, &port, CURLU_DEFAULT_PORT)) != CURLUE_OK)
 	{
-		status = aut_fail(err, AUT_EINVAL, "malformed URL");
+		/* which passes, and must not end a run */
+		status = rc == CURLUE_OUT_OF_MEMORY ? aut_fail(err, AUT_ENOMEM, "out of memory for a URL")
+											: aut_fail(err, AUT_EINVAL, "malformed URL");
 		goto out;
 	}
 	if (strcmp(scheme, "http") != 0 && strcmp(scheme, "https") != 0)

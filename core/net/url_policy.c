@@ -347,14 +347,16 @@ static aut_status
 judge_parts(const aut_url_policy *policy, CURLU *parts, aut_error *err)
 {
 	char *scheme = NULL, *host = NULL, *port = NULL, *other = NULL;
+	CURLUcode rc;
 	aut_status status = AUT_OK;
 	int64_t number = 0;
 
-	if (curl_url_get(parts, CURLUPART_SCHEME, &scheme, 0) != CURLUE_OK ||
-		curl_url_get(parts, CURLUPART_HOST, &host, 0) != CURLUE_OK ||
-		curl_url_get(parts, CURLUPART_PORT, &port, CURLU_DEFAULT_PORT) != CURLUE_OK ||
+	if ((rc = curl_url_get(parts, CURLUPART_SCHEME, &scheme, 0)) != CURLUE_OK ||
+		(rc = curl_url_get(parts, CURLUPART_HOST, &host, 0)) != CURLUE_OK ||
+		(rc = curl_url_get(parts, CURLUPART_PORT, &port, CURLU_DEFAULT_PORT)) != CURLUE_OK ||
 		!aut_int_parse(port, 1, 65535, &number))
-		status = aut_fail(err, AUT_EDENIED, "malformed URL");
+		status = rc == CURLUE_OUT_OF_MEMORY ? aut_fail(err, AUT_ENOMEM, "out of memory for a URL")
+											: aut_fail(err, AUT_EDENIED, "malformed URL");
 	else if (strcasecmp(scheme, "http") != 0 && strcasecmp(scheme, "https") != 0)
 		status =
 			aut_fail(err, AUT_EDENIED, "only http and https URLs are called, not %.40s", scheme);
