@@ -80,7 +80,8 @@ class Host:
             return False
 
     def end(self):
-        self.host.end()
+        if self.host is not None:
+            self.host.end()
 
 
 @pytest.fixture(scope="module")
@@ -120,9 +121,10 @@ def host(s3, gcs, tmp_path_factory):
         "allow_private_urls": "true",
     })
     host.folder = folder
-    host.start()
-    yield host
-    host.end()
+    try:
+        yield host.start()
+    finally:
+        host.end()
 
 
 @pytest.fixture(params=["s3", "local", "gcs"])
