@@ -317,6 +317,9 @@ bool aut__api_profiles_wanted(const aut_api_request *request);
 void aut__api_profiles_ask(aut_api_request *request);
 void aut__api_profiles_free(aut_api *api);
 /* Does it carry a credential a browser would not add by itself? */
+/* Is this a run's report about itself, with its token? */
+bool aut__api_reports_itself(const aut_api *api, aut_exchange *exchange,
+							 const aut_api_match *match);
 bool aut__api_has_token(const aut_exchange *exchange);
 
 aut_status aut__api_guard_init(aut_api *api, const char *address, aut_error *err);

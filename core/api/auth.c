@@ -6,6 +6,8 @@
  * else a non-blank X-Session-API-Key, else one of the cloud's cookies, which may come in pieces.  The
  * first that is present decides; one that does not fit never falls through to the next.
  *
+ * A run reports about itself with a token of its own (run_token.c), which opens nothing else.
+ *
  * A key that is one of ours (compared in constant time) is the local identity.  Any other credential is a
  * question to the cloud (upstream.c) - where there is a cloud: when runs execute there, or when its URL
  * was given.  Where an operator chose a local key and runs execute locally, a wrong key is a wrong key
@@ -167,6 +169,25 @@ is_ours(const aut_api *api, const aut_api_credential *credential)
 			match = true;
 	}
 	return match;
+}
+
+bool
+aut__api_reports_itself(const aut_api *api, aut_exchange *exchange, const aut_api_match *match)
+{
+	aut_api_credential credential;
+	char token[AUT_RUN_TOKEN_MAX];
+	aut_uuid run;
+	bool same = false;
+
+	if (match->route->permission == NULL || match->route->permission[0] != 'O' ||
+		match->id == NULL || !aut_uuid_parse(match->id, match->id_len, &run) ||
+		aut__api_credential(exchange, &credential, NULL) != AUT_OK || credential.cookie != NULL)
+		return false;
+	for (size_t i = 0; api->keys[i] != NULL; i++)
+		if (aut_run_token(api->keys[i], &run, token, NULL) == AUT_OK &&
+			aut_equal_constant_time(credential.text, credential.len, token, strlen(token)))
+			same = true;
+	return same;
 }
 
 aut_status

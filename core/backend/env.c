@@ -9,6 +9,7 @@
 
 #include "automation/backend.h"
 #include "automation/event.h"
+#include "automation/service.h"
 
 /* Carries the first failure, so that the list below reads as a list. */
 typedef struct env_writer
@@ -132,6 +133,16 @@ aut_env_own(const json_t *variables, aut_buf *out, aut_error *err)
 	return env.status;
 }
 
+static void
+put_token(env_writer *env, const char *key, const aut_uuid *run_id)
+{
+	char token[AUT_RUN_TOKEN_MAX];
+
+	if (env->status == AUT_OK)
+		env->status = aut_run_token(key, run_id, token, env->err);
+	put(env, "AUTOMATION_CALLBACK_API_KEY", token);
+}
+
 aut_status
 aut_env_text(const aut_run_task *task, const aut_place *place, const aut_attempt_paths *paths,
 			 const aut_settings *settings, const char *api_url, const char *event_payload,
@@ -169,8 +180,9 @@ aut_env_text(const aut_run_task *task, const aut_place *place, const aut_attempt
 	{
 		put(&env, "AGENT_SERVER_URL", place->told_url);
 		put(&env, "WORKSPACE_BASE", paths->work);
-		if (api_url[0] != '\0')
-			put_if(&env, "AUTOMATION_CALLBACK_API_KEY", settings->local_api_key);
+		if (api_url[0] != '\0' && settings->local_api_key != NULL &&
+			settings->local_api_key[0] != '\0')
+			put_token(&env, settings->local_api_key, &task->run.id);
 	}
 	else
 		put_if(&env, "SANDBOX_ID", place->sandbox_id);

@@ -6,9 +6,11 @@
  * only in the first seconds of a machine's life, until the kernel's pool is ready.
  */
 #include <errno.h>
+#include <limits.h>
 #include <sys/random.h>
 
 #include <openssl/evp.h>
+#include <openssl/hmac.h>
 
 #include "automation/base.h"
 
@@ -42,6 +44,18 @@ aut_sha256(const void *data, size_t len, uint8_t out[32], aut_error *err)
 		return aut_fail(err, AUT_EINTERNAL, "the crypto library cannot compute SHA-256");
 	for (size_t i = 0; i < 32; i++)
 		out[i] = digest[i];
+	return AUT_OK;
+}
+
+aut_status
+aut_hmac_sha256(const void *key, size_t key_len, const void *data, size_t len, uint8_t out[32],
+				aut_error *err)
+{
+	unsigned out_len = 0;
+
+	if (key_len > INT_MAX ||
+		HMAC(EVP_sha256(), key, (int) key_len, data, len, out, &out_len) == NULL || out_len != 32)
+		return aut_fail(err, AUT_EINTERNAL, "the crypto library cannot compute HMAC-SHA-256");
 	return AUT_OK;
 }
 

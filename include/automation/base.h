@@ -202,6 +202,8 @@ const char *aut_real_text(double real, char out[AUT_REAL_TEXT_MAX]);
 
 aut_status aut_random(void *out, size_t len, aut_error *err);
 aut_status aut_sha256(const void *data, size_t len, uint8_t out[32], aut_error *err);
+aut_status aut_hmac_sha256(const void *key, size_t key_len, const void *data, size_t len,
+						   uint8_t out[32], aut_error *err);
 void aut_hex(const uint8_t *bytes, size_t len, char *out /* 2 * len + 1 */);
 bool aut_equal_constant_time(const void *a, size_t a_len, const void *b, size_t b_len);
 

@@ -269,4 +269,11 @@ json_t *aut_automation_json(const aut_automation *automation);
 /* AUTOMATION_EVENT_PAYLOAD of a run (execution.md section 6), JSON text; aut_free. */
 aut_status aut_service_event_payload(const aut_run_task *task, char **out, aut_error *err);
 
+/* ---- the key of a run ------------------------------------------------------------------------ */
+
+#define AUT_RUN_TOKEN_MAX 80
+/* With what a run reports its phase and its end, and can do nothing else; made of a key of ours. */
+aut_status aut_run_token(const char *key, const aut_uuid *run_id, char out[AUT_RUN_TOKEN_MAX],
+						 aut_error *err);
+
 #endif

@@ -86,6 +86,24 @@ def test_run__reports_phase_and_completion_by_itself(api):
     assert ended["current_phase"] == "half way"
 
 
+def test_run__its_key_opens_nothing_but_its_own_report(api):
+    _, run = start(api, 'echo "key=$AUTOMATION_CALLBACK_API_KEY"; exec sleep 300')
+    _, other = start(api, "exec sleep 300")
+    text = until(lambda: api.logs(run["id"], after=0, limit=1000)["data"], lambda data: "\n" in data, 20, "its key")
+    token = text.split("key=", 1)[1].split()[0]
+    mine = Api(api.url, token)
+    assert token and token != api.key
+    for method, path in [("GET", "/v1"), ("GET", f"/v1/runs/{run['id']}"), ("POST", f"/v1/runs/{run['id']}/cancel"),
+                         ("POST", f"/v1/runs/{other['id']}/complete"), ("POST", f"/v1/runs/{other['id']}/phase"),
+                         ("POST", f"/v1/runs/{uuid.uuid4()}/complete")]:  # fmt: skip
+        assert mine.call(method, path, json={"status": "COMPLETED", "phase": "x"}).status_code == 401, (method, path)
+    assert mine.post(f"/v1/runs/{run['id']}/phase", json={"phase": "mine"}).status_code == 200
+    assert api.get(f"/v1/runs/{run['id']}").json()["current_phase"] == "mine"
+    assert mine.post(f"/v1/runs/{run['id']}/complete", json={"status": "COMPLETED"}).status_code == 200
+    assert api.ended(run["id"])["status"] == "COMPLETED"
+    api.post(f"/v1/runs/{other['id']}/cancel")
+
+
 def test_run__big_output_keeps_the_newest_part(api):
     _, run = start(api, "head -c 3000000 /dev/zero | tr '\\0' x; echo; echo the end")
     assert api.ended(run["id"], 60)["status"] == "COMPLETED"
