@@ -35,15 +35,16 @@ add_rule(json_t *rules, const aut_github_family *family)
 static aut_status
 github_types(json_t *types, json_t *rules, aut_error *err)
 {
+	/* in the contract's order */
+	static const char *const names[] = {
+		"pull_request", "pull_request_review", "issues", "issue_comment", "push", "release"};
 	aut_github_family family;
 	bool good = true;
 
+	for (size_t i = 0; good && i < sizeof names / sizeof names[0]; i++)
+		good = json_array_append_new(types, json_string(names[i])) == 0;
 	for (size_t i = 0; good && aut_github_family_at(i, &family); i++)
-	{
-		if (family.supported)
-			good = json_array_append_new(types, json_string(family.name)) == 0;
-		good = good && add_rule(rules, &family);
-	}
+		good = add_rule(rules, &family);
 	return good ? AUT_OK : aut_fail(err, AUT_ENOMEM, "out of memory for an answer");
 }
 

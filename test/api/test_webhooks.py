@@ -2,6 +2,8 @@
 """test/api/test_webhooks.py: custom webhooks (http-api.md section 13) and what forwarders ask for (section 12)."""
 import hashlib
 import hmac
+import hashlib
+import hmac
 import re
 import uuid
 
@@ -163,3 +165,30 @@ def test_requested_types__are_not_there_without_a_secret(daemons):
     for source in ("github", "nothing"):
         reply = api.get(f"/v1/events/{source}/requested-types", key=False)
         assert reply.status_code == 404, reply.text
+
+
+def test_requested_types__are_told_to_who_knows_the_secret(daemons):
+    secret = "secret-of-the-forwarder"
+    daemon = daemons(env={"AUTOMATION_WEBHOOK_SECRET": secret}, args=["--no-agent"]).start()
+    api = daemon.api()
+
+    def ask(source, key=secret):
+        signature = "sha256=" + hmac.new(key.encode(), source.encode(), hashlib.sha256).hexdigest()
+        return api.get(f"/v1/events/{source}/requested-types", key=False, headers={"x-hub-signature-256": signature})
+
+    for on, source in ((["issue:created", "comment.*"], "jira_dc"), ("pr:opened.x", "bitbucket_data_center"),
+                       (["*.x", "repo"], "azure_devops")):
+        api.create("x", {"type": "event", "source": source, "on": on})
+    github = ask("github")
+    assert github.status_code == 200, github.text
+    assert github.json()["event_types"] == ["pull_request", "pull_request_review", "issues", "issue_comment", "push",
+                                            "release"]
+    rules = github.json()["event_detection_rules"]
+    assert [rule["event_type"] for rule in rules][:2] == ["pull_request_review", "pull_request"] and len(rules) == 8
+    assert ask("jira_dc").json() == {"source": "jira_dc", "event_types": ["comment", "issue:created"],
+                                     "event_detection_rules": []}
+    assert ask("bitbucket_data_center").json()["event_types"] == ["pr:opened"]
+    assert ask("azure_devops").json()["event_types"] == ["*"]
+    assert ask("github", "wrong").status_code == 401
+    assert api.get("/v1/events/github/requested-types", key=False).status_code == 401
+    assert ask("my-own").status_code == 404
