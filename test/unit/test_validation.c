@@ -257,18 +257,28 @@ compare_problems(const char *id, const char *kind, const json_t *want, const jso
 	}
 }
 
+/* Taken by the reference and refused by us on purpose (docs/compatibility.md): two readers of URLs may
+ * understand `https:// bad host` as two hosts, so none is asked. */
+static bool
+refused_on_purpose(const char *kind, const json_t *row)
+{
+	const char *input = json_string_value(json_object_get(row, "input"));
+
+	return strcmp(kind, "tarball_path") == 0 && input != NULL && strchr(input, ' ') != NULL;
+}
+
 static void
 compare(const json_t *row, const char *kind, const answer *got)
 {
 	const char *id = aut_json_string(row, "id");
-	bool ok = json_is_true(json_object_get(row, "ok"));
+	bool ok = json_is_true(json_object_get(row, "ok")) && !refused_on_purpose(kind, row);
 	const json_t *normalized = json_object_get(row, "normalized");
 	int status = (int) json_integer_value(json_object_get(row, "status"));
 
 	if (ok != (got->http == 200))
 		fail_msg("%s: %s, answered %d", id, ok ? "should pass" : "should be refused", got->http);
 	/* where the reference crashes, 422 is the answer */
-	if (!ok && got->http != (status == 500 ? 422 : status))
+	if (!ok && got->http != (status == 500 || status == 0 ? 422 : status))
 		fail_msg("%s: status %d instead of %d", id, got->http, status);
 	if (ok && normalized != NULL && got->normalized != NULL &&
 		!json_equal(normalized, got->normalized))
