@@ -172,6 +172,8 @@ def test_a_delayed_clean_up_pauses_the_sandbox_first(front):
 
 
 def test_a_refused_key_is_made_again(daemon, front):
+    if not front.keys:  # this test alone
+        assert daemon.ended(daemon.go("#!/bin/sh\n"))["status"] == "COMPLETED"
     front.keys.clear()
     run_id = daemon.go("#!/bin/sh\necho again\n")
     run = daemon.ended(run_id)
