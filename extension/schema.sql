@@ -28,6 +28,7 @@ CREATE TABLE automation.automation (
     last_triggered_at timestamptz,
     created_at timestamptz NOT NULL,
     updated_at timestamptz NOT NULL,
+    wait_at_limit boolean NOT NULL DEFAULT false,
     PRIMARY KEY (id)
 );
 CREATE INDEX automation_tarball_idx ON automation.automation (lower(tarball_path));

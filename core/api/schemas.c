@@ -77,6 +77,8 @@ static const aut_api_member automation_create[] = {
 	{"entrypoint", "string", NEED},
 	{"timeout", "integer?"},
 	{"keep_alive", "boolean?"},
+	{"wait_at_limit", "boolean?", OURS,
+	 .doc = "wait for a free sandbox where the user's number of them is used up"},
 	{"enabled", "boolean", OLD, .initial = "true"},
 	{"state", "@PublicAutomationState?"},
 	{"template", "@TemplateProvenance?"},
@@ -106,6 +108,8 @@ static const aut_api_member experiment_variant[] = {
 		{"model", "string?", .min = 1, .max = 64, .pattern = MODEL_PATTERN},                       \
 		{"trigger", TRIGGERS, NEED}, {"observability_associations", "map string?"},                \
 		{"timeout", "integer?"}, {"keep_alive", "boolean?"}, {"repos", "[@RepoSource]?"},          \
+		{"wait_at_limit", "boolean?", OURS,                                                        \
+		 .doc = "wait for a free sandbox where the user's number of them is used up"},             \
 		{"template", "@TemplateProvenance?"}, {"enabled", "boolean", .initial = "true"},           \
 		{"environment", "map string??", OURS,                                                      \
 		 .doc = "variables for its runs; kept sealed, never shown"},                               \
@@ -197,6 +201,8 @@ static const aut_api_member automation_update[] = {
 	{"entrypoint", "string?"},
 	{"timeout", "integer?"},
 	{"keep_alive", "boolean?"},
+	{"wait_at_limit", "boolean?", OURS,
+	 .doc = "wait for a free sandbox where the user's number of them is used up"},
 	{"enabled", "boolean?", OLD},
 	{"state", "@PublicAutomationState?"},
 	{"environment", "map string??", OURS,
@@ -222,6 +228,8 @@ static const aut_api_member automation[] = {
 	{"entrypoint", "string", NEED},
 	{"timeout", "integer?", NEED},
 	{"keep_alive", "boolean?", NEED},
+	{"wait_at_limit", "boolean", NEED | OURS,
+	 .doc = "wait for a free sandbox where the user's number of them is used up"},
 	{"enabled", "boolean", NEED | OLD},
 	{"state", "@AutomationState", .initial = "ACTIVE"},
 	{"disabled_reason", "string?"},

@@ -194,6 +194,8 @@ keep_alive_rule(edit *e, aut_error *err)
 		e->after.has_keep_alive = e->form.has_keep_alive;
 		e->after.keep_alive = e->form.keep_alive;
 	}
+	if ((e->form.given & AUT__F_WAIT_AT_LIMIT) != 0)
+		e->after.wait_at_limit = e->form.wait_at_limit;
 	if (!continues)
 		return AUT_OK;
 	if (e->after.has_keep_alive && !e->after.keep_alive)

@@ -408,6 +408,10 @@ read_limits(aut__problems *problems, const json_t *body, const aut_settings *set
 								aut__read_bool(problems, &AUT__BODY, body,
 											   &(aut__rule){.name = "keep_alive", .nullable = true},
 											   &form->keep_alive));
+	(void) note(form, AUT__F_WAIT_AT_LIMIT,
+				aut__read_bool(problems, &AUT__BODY, body,
+							   &(aut__rule){.name = "wait_at_limit", .nullable = true},
+							   &form->wait_at_limit));
 }
 
 static void
@@ -481,6 +485,7 @@ aut__form_create(const json_t *body, const aut_settings *settings, bool sql, aut
 										"entrypoint",
 										"timeout",
 										"keep_alive",
+										"wait_at_limit",
 										"enabled",
 										"state",
 										"template",
@@ -513,16 +518,18 @@ aut__form_preset(const json_t *body, const aut_settings *settings, bool plugin, 
 				 aut__form *out, json_t **out_problems, aut_error *err)
 {
 	static const char *const of_prompt[] = {
-		"name",    "description", "prompt", "model",    "trigger", "observability_associations",
-		"timeout", "keep_alive",  "repos",  "template", "enabled", "state",
-		"environment", NULL};
+		"name",        "description",   "prompt",
+		"model",       "trigger",       "observability_associations",
+		"timeout",     "keep_alive",    "repos",
+		"template",    "enabled",       "state",
+		"environment", "wait_at_limit", NULL};
 	static const char *const of_plugin[] = {
-		"name",     "description",   "plugins",
-		"variants", "experiment_id", "prompt",
-		"model",    "trigger",       "observability_associations",
-		"timeout",  "keep_alive",    "repos",
-		"template", "enabled",       "state",
-		"environment", NULL};
+		"name",        "description",   "plugins",
+		"variants",    "experiment_id", "prompt",
+		"model",       "trigger",       "observability_associations",
+		"timeout",     "keep_alive",    "repos",
+		"template",    "enabled",       "state",
+		"environment", "wait_at_limit", NULL};
 	aut__problems problems = {0};
 	aut__form made = {0};
 
@@ -598,6 +605,7 @@ aut__form_update(const json_t *body, const aut_settings *settings, bool sql, aut
 										"entrypoint",
 										"timeout",
 										"keep_alive",
+										"wait_at_limit",
 										"enabled",
 										"state",
 										"environment",

@@ -144,7 +144,8 @@ enum
 	AUT__F_TEMPLATE = 1 << 14,
 	AUT__F_PLUGIN = 1 << 15,
 	AUT__F_REPOS = 1 << 16,
-	AUT__F_ENVIRONMENT = 1 << 17
+	AUT__F_ENVIRONMENT = 1 << 17,
+	AUT__F_WAIT_AT_LIMIT = 1 << 18
 };
 
 /* The body of POST /v1 or PATCH /v1/{id}, checked.  Texts live in the body. */
@@ -158,6 +159,7 @@ typedef struct aut__form
 	const json_t *associations; /* NULL: null */
 	int64_t timeout_s;          /* 0: null */
 	bool has_keep_alive, keep_alive;
+	bool wait_at_limit;
 	const json_t *environment; /* changes; NULL: null */
 	bool has_enabled, enabled;
 	const char *state;          /* "ACTIVE", "INACTIVE" or NULL; see aut__form_state */

@@ -115,6 +115,7 @@ aut_automation_json(const aut_automation *automation)
 	good = good && aut_json_set(out, "preset_metadata", stored(automation->preset_metadata));
 	good = good && aut_json_set(out, "plugin_spec", stored(automation->plugin_spec));
 	good = good && set_work(out, automation);
+	good = good && aut_json_set(out, "wait_at_limit", json_boolean(automation->wait_at_limit));
 	good = good && aut_json_set(out, "enabled", json_boolean(active));
 	good = good && aut_json_set(out, "state", aut_json_text_or_null(automation->state));
 	good = good &&

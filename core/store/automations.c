@@ -23,7 +23,7 @@ static const aut_stmt automation_insert = {
 	.params = "uuutttt"
 			  "jjttjtj"
 			  "tttibt"
-			  "tjTTTT",
+			  "tjTTTTb",
 	.columns = "",
 	.sql =
 		"INSERT INTO automation.automation"
@@ -31,9 +31,10 @@ static const aut_stmt automation_insert = {
 		" preset_metadata, plugin_spec, model, agent_profile_id, trigger, trigger_type,"
 		" observability_associations,"
 		" tarball_path, setup_script_path, entrypoint, timeout_s, keep_alive, state,"
-		" disabled_reason, disabled_detail, disabled_at, deleted_at, created_at, updated_at)"
+		" disabled_reason, disabled_detail, disabled_at, deleted_at, created_at, updated_at,"
+		" wait_at_limit)"
 		" VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18,"
-		" $19, $20, $21, $22, $23, $24, $25, $26)",
+		" $19, $20, $21, $22, $23, $24, $25, $26, $27)",
 };
 
 /* Ids, owner and created_at never change. */
@@ -42,7 +43,7 @@ static const aut_stmt automation_update = {
 	.params = "uttt"
 			  "jjttjtj"
 			  "tttibt"
-			  "tjTTT",
+			  "tjTTTb",
 	.columns = "",
 	.sql = "UPDATE automation.automation SET"
 		   " name = $2,"
@@ -65,7 +66,8 @@ static const aut_stmt automation_update = {
 		   " disabled_detail = $19,"
 		   " disabled_at = $20,"
 		   " deleted_at = $21,"
-		   " updated_at = $22"
+		   " updated_at = $22,"
+		   " wait_at_limit = $23"
 		   " WHERE id = $1",
 };
 
@@ -79,8 +81,8 @@ static const aut_stmt automation_update = {
 	"(SELECT m.created_at FROM automation.run AS m WHERE m.automation_id = a.id"                   \
 	" AND m.trigger_source = 'manual' ORDER BY m.created_at DESC LIMIT 1) AS last_manual_at, "     \
 	"(SELECT v.names FROM automation.environment AS v WHERE v.automation_id = a.id) AS "           \
-	"environment_names"
-#define TYPES "uuuttttjjttjtjtttibttjTTTTTTTTj"
+	"environment_names, a.wait_at_limit"
+#define TYPES "uuuttttjjttjtjtttibttjTTTTTTTTjb"
 #define FROM                                                                                       \
 	" FROM automation.automation AS a LEFT JOIN automation.schedule AS s ON s.automation_id = "    \
 	"a.id"
@@ -194,6 +196,7 @@ read_one(const aut_rows *rows, size_t row, aut_automation *out)
 		.updated_at = aut_rows_time(rows, row, 26),
 		.next_fire_at = aut_rows_time(rows, row, 27),
 		.environment_names = aut_rows_text(rows, row, 30),
+		.wait_at_limit = aut_rows_bool(rows, row, 31),
 	};
 }
 
@@ -346,6 +349,7 @@ aut_store_automation_insert(aut_db *db, const aut_automation *automation, aut_er
 		aut_v_time(automation->deleted_at),
 		aut_v_time(automation->created_at),
 		aut_v_time(automation->updated_at),
+		aut_v_bool(automation->wait_at_limit),
 	};
 
 	aut_status status = aut_db_run(db, &automation_insert, params, NULL, NULL, err);
@@ -383,6 +387,7 @@ aut_store_automation_update(aut_db *db, const aut_automation *automation, aut_er
 		aut_v_time(automation->disabled_at),
 		aut_v_time(automation->deleted_at),
 		aut_v_time(automation->updated_at),
+		aut_v_bool(automation->wait_at_limit),
 	};
 	aut_status status = aut__run_guarded(db, &automation_update, params, &found, err);
 

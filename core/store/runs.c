@@ -114,12 +114,12 @@ static const aut_stmt run_list_org_after = {
 		" ORDER BY r.id DESC LIMIT $3",
 };
 
-#define TASK_TYPES AUT__RUN_TYPES "uuttTtjtttttjjibjx"
+#define TASK_TYPES AUT__RUN_TYPES "uuttTtjtttttjjibjxb"
 #define TASK                                                                                       \
 	"SELECT " AUT__RUN_COLUMNS ", a.org_id, a.user_id, a.owner, a.state, a.deleted_at, a.name,"    \
 	" a.trigger, a.trigger_type, a.model, a.agent_profile_id, a.tarball_path, a.entrypoint,"       \
 	" a.observability_associations, a.preset_metadata, a.timeout_s, a.keep_alive, i.input, "       \
-	"e.sealed"                                                                                     \
+	"e.sealed, a.wait_at_limit"                                                                    \
 	" FROM automation.run AS r"                                                                    \
 	" JOIN automation.automation AS a ON a.id = r.automation_id"                                   \
 	" LEFT JOIN automation.run_input AS i ON i.run_id = r.id"                                      \
@@ -404,6 +404,7 @@ read_task(aut_rows *take_rows, aut_run_task *out, aut_error *err)
 		task.environment = aut_rows_at(rows, 0, at)->data;
 		task.environment_len = aut_rows_at(rows, 0, at)->len;
 	}
+	task.waits_at_limit = aut_rows_bool(rows, 0, ++at);
 	*out = task;
 	return AUT_OK;
 }

@@ -58,6 +58,7 @@
 	"    last_triggered_at timestamptz,\n"                                                         \
 	"    created_at timestamptz NOT NULL,\n"                                                       \
 	"    updated_at timestamptz NOT NULL,\n"                                                       \
+	"    wait_at_limit boolean NOT NULL DEFAULT false,\n"                                          \
 	"    PRIMARY KEY (id)\n"                                                                       \
 	");\n"                                                                                         \
 	"CREATE INDEX automation_tarball_idx ON automation.automation (lower(tarball_path));\n"        \
@@ -97,6 +98,7 @@
 	"    last_triggered_at INTEGER,\n"                                                             \
 	"    created_at INTEGER NOT NULL,\n"                                                           \
 	"    updated_at INTEGER NOT NULL,\n"                                                           \
+	"    wait_at_limit INTEGER NOT NULL DEFAULT 0 CHECK (wait_at_limit IN (0, 1)),\n"              \
 	"    PRIMARY KEY (id)\n"                                                                       \
 	") STRICT;\n"                                                                                  \
 	"CREATE INDEX automation.automation_tarball_idx ON automation (lower(tarball_path));\n"        \

@@ -315,6 +315,7 @@ typedef struct aut_automation
 	const char *tarball_path, *setup_script_path, *entrypoint;
 	int64_t timeout_s; /* 0: null */
 	bool has_keep_alive, keep_alive;
+	bool wait_at_limit; /* its runs wait for a free sandbox instead of being skipped */
 	const char *state; /* "ACTIVE", "INACTIVE", "DRAFT" */
 	const char *disabled_reason, *disabled_detail /* JSON text */;
 	int64_t disabled_at, deleted_at;

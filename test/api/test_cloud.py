@@ -473,3 +473,23 @@ def test_output_is_not_fetched_before_somebody_wants_it(host, cloud, gate):
     assert api.output(run) == "early\nlate\n"
     assert cloud.downloads > 0
     nothing_left(h, cloud)
+
+
+def test_an_automation_may_wait_for_a_free_sandbox(host, cloud, gate):
+    h = host()
+    api = h.api()
+    cloud.max_sandboxes = 1
+    first = go(api, gate.wait)
+    until(lambda: len(cloud.commands), lambda n: n == 1, 20, "started command")
+    automation = api.create(wait_at_limit=True)
+    assert automation["wait_at_limit"] is True
+    run = api.dispatch(automation["id"])["id"]
+    waiting = until(lambda: api.run(run), lambda r: r["current_phase"] == "Waiting for a free sandbox", 20, "phase")
+    assert waiting["status"] == "PENDING"
+    # off again: the run that waits is a run like any other
+    assert api.patch(f"/v1/{automation['id']}", json={"wait_at_limit": False}).json()["wait_at_limit"] is False
+    assert api.create()["wait_at_limit"] is False
+    assert api.post(f"/v1/runs/{run}/cancel").status_code == 200
+    gate.open()
+    assert api.ended(first)["status"] == "COMPLETED"
+    nothing_left(h, cloud)

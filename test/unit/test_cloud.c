@@ -390,6 +390,41 @@ test_cloud__a_stop_leaves_no_creation_in_doubt(void **state)
 	assert_int_equal(ledger_rows(f, AUT_SANDBOX_STARTING), count_of(f, &the_cloud, "made"));
 }
 
+static bool
+waits_for_a_sandbox(fixture *f, const aut_uuid *run_id)
+{
+	aut_run_list list = run_of(f, run_id);
+	const char *phase = list.items[0].current_phase;
+	bool waits = list.items[0].status == AUT_RUN_PENDING && phase != NULL &&
+				 strcmp(phase, "Waiting for a free sandbox") == 0;
+	aut_run_list_done(&list);
+	return waits;
+}
+
+static void
+test_cloud__a_run_may_wait_for_a_free_sandbox(void **state)
+{
+	fixture *f = *state;
+	wish(f, &the_cloud, "{\"max_sandboxes\": 0}");
+	aut_uuid automation = create(f, "#!/bin/sh\n", NULL, 60);
+	aut_call call;
+	aut_error err = AUT_ERROR_INIT;
+	json_t *changed = NULL, *body = json_pack("{s:b}", "wait_at_limit", 1);
+	aut_call_init(&call, f->db, &f->settings, aut_identity_local(), f->clock.now_us);
+	if (aut_service_automation_update(&call, &automation, body, &changed, &err) != AUT_OK)
+		fail_msg("%s", err.message);
+	aut_call_done(&call);
+	json_decref(changed);
+	json_decref(body);
+	aut_uuid run = trigger(f, &automation);
+	await(f, waits_for_a_sandbox, &run, "the run waits");
+	assert_int_equal(ledger_rows(f, NULL), 0);
+	wish(f, &the_cloud, "{\"max_sandboxes\": 1}");
+	await(f, is_clean, &run, "the run has ended and is clean");
+	assert_ended(f, &run, AUT_RUN_COMPLETED, NULL);
+	assert_int_equal(count_of(f, &the_cloud, "made"), 1);
+}
+
 int
 main(void)
 {
@@ -399,6 +434,7 @@ main(void)
 		TEST(test_cloud__five_hundred_at_once_keep_to_the_bounds),
 		TEST(test_cloud__a_crash_is_adopted_wherever_it_comes),
 		TEST(test_cloud__what_nobody_released_is_swept),
+		TEST(test_cloud__a_run_may_wait_for_a_free_sandbox),
 		TEST(test_cloud__a_stop_leaves_no_creation_in_doubt),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
