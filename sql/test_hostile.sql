@@ -14,6 +14,11 @@ SELECT automation.trigger('payloads', to_jsonb(repeat('x', 1000000))) IS NOT NUL
 -- Numbers that do not fit, and deeper nesting than core reads.
 \set VERBOSITY sqlstate
 SELECT automation.trigger('payloads', '12345678901234567890123456789');
+-- A payload of exactly 1 MiB, one byte more, the largest jsonb there is, and one byte more than that.
+SELECT automation.trigger('payloads', to_jsonb(repeat('x', 1048576 - 2))) IS NOT NULL AS triggered;
+SELECT automation.trigger('payloads', to_jsonb(repeat('x', 1048576 - 1)));
+SELECT automation.trigger('payloads', to_jsonb(repeat('x', 268435447)));
+SELECT automation.trigger('payloads', to_jsonb(repeat('x', 268435448)));
 SELECT automation.trigger('payloads', '1e400');
 SELECT automation.trigger('payloads', (repeat('[', 1000) || repeat(']', 1000))::jsonb);
 SELECT automation.trigger('payloads', '{"a": "\u0000"}');
