@@ -228,7 +228,7 @@ static const aut_api_member automation[] = {
 	{"entrypoint", "string", NEED},
 	{"timeout", "integer?", NEED},
 	{"keep_alive", "boolean?", NEED},
-	{"wait_at_limit", "boolean", NEED | OURS,
+	{"wait_at_limit", "boolean", OURS,
 	 .doc = "wait for a free sandbox where the user's number of them is used up"},
 	{"enabled", "boolean", NEED | OLD},
 	{"state", "@AutomationState", .initial = "ACTIVE"},
