@@ -230,24 +230,25 @@ test_check__says_what_is_missing(void **state)
 static void
 test_settings__names_without_the_prefix(void **state)
 {
-	char *given[] = {"FILE_STORE=s3",
-					 "AWS_S3_BUCKET=plain",
-					 "AUTOMATION_AWS_S3_BUCKET=prefixed",
-					 "AWS_DEFAULT_REGION=low",
-					 "AWS_REGION=high",
-					 "GCS_BUCKET_NAME=",
-					 "FILE_STORES=moon",
-					 NULL};
-	char *wrong[] = {"FILE_STORE=moon", NULL};
+	const char *given[] = {"FILE_STORE=s3",
+						   "AWS_S3_BUCKET=plain",
+						   "AUTOMATION_AWS_S3_BUCKET=prefixed",
+						   "AWS_DEFAULT_REGION=low",
+						   "AWS_REGION=high",
+						   "GCS_BUCKET_NAME=",
+						   "FILE_STORES=moon",
+						   NULL};
+	const char *wrong[] = {"FILE_STORE=moon", NULL};
 	fixture *f = *state;
 
-	assert_int_equal(aut_settings_from_environment(&f->settings, given, NULL, NULL, &f->err),
-					 AUT_OK);
+	assert_int_equal(
+		aut_settings_from_environment(&f->settings, (char **) given, NULL, NULL, &f->err), AUT_OK);
 	assert_string_equal(f->settings.file_store, "s3");
 	assert_string_equal(f->settings.aws_s3_bucket, "prefixed");
 	assert_string_equal(f->settings.aws_region, "high");
-	assert_int_equal(aut_settings_from_environment(&f->settings, wrong, NULL, NULL, &f->err),
-					 AUT_EINVAL);
+	assert_int_equal(
+		aut_settings_from_environment(&f->settings, (char **) wrong, NULL, NULL, &f->err),
+		AUT_EINVAL);
 	assert_non_null(strstr(f->err.message, "database, local, s3, gcs"));
 }
 
