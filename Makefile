@@ -9,6 +9,7 @@
 #   make install | uninstall     the daemon, its manual page, completions and units (PREFIX, DESTDIR)
 #   make install-extension       the extension, into the PostgreSQL of PG_CONFIG (DESTDIR)
 #   make soak           minutes of kill -9: nothing lost, nothing twice
+#   make soak-cloud     the same with a sandbox of the stand-in for each run
 #   make check-unit | check-store | check-sql | check-api | check-tap | fuzz-smoke   one layer
 #   make SAN=address,undefined …   the same with sanitizers (in build/san)
 #   make CC=clang …                with clang (use a build folder of its own: B=build/clang)
@@ -86,7 +87,7 @@ clean:
 	rm -rf build
 
 help:
-	@sed -n '2,15s/^# \{0,1\}//p' Makefile
+	@sed -n '2,16s/^# \{0,1\}//p' Makefile
 
 include packaging/Makefile.inc
 include test/Makefile.inc
