@@ -81,6 +81,8 @@ def main():
                 print(f"  {done} runs, {speeds[-1]:.0f}/s, {own_memory(pid)} kB", flush=True)
         end = own_memory(pid)
         same = int(host.sql("SELECT pid FROM pg_stat_activity WHERE backend_type = 'automation worker'")) == pid
+        if warm is None:
+            warm = end  # too few to tell
         print(f"{done} runs; the worker's memory: {warm} kB when warm, {end} kB at the end ({100 * (end / warm - 1):+.1f} %)")
         for good, what in ((same, "the worker is the same"), (end <= warm * GROWTH_MAX, "its memory grew by no more than 5 %")):
             print(f"{'ok' if good else 'NOT OK'}: {what}")
