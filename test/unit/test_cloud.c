@@ -9,6 +9,7 @@
 #include "test/unit/engine_fixture.h"
 
 #include "automation/cloud.h"
+#include "core/backend/cloud_internal.h"
 
 typedef struct standin
 {
@@ -209,6 +210,81 @@ one_is_ready(fixture *f, const aut_uuid *run_id)
 {
 	(void) run_id;
 	return ledger_rows(f, AUT_SANDBOX_READY) == 1;
+}
+
+/* ---- reading --------------------------------------------------------------------------------- */
+
+static void
+test_cloud__only_what_is_harmless_of_a_detail_is_shown(void **state)
+{
+	static const struct
+	{
+		const char *detail, *shown;
+	} rows[] = {
+		{NULL, ""},
+		{"", ""},
+		{"pod-7.node.internal: ImagePullBackOff", "image_pull_error"},
+		{"CreateContainerConfigError: secret \"x\" not found", "container_config_error"},
+		{"0/9 nodes are available: 9 Insufficient cpu.", "insufficient_cpu"},
+		{"Insufficient ephemeral-storage", "insufficient_ephemeral_storage"},
+		{"node(s) had untolerated taint", "scheduling_constraint"},
+		{"10.0.0.7 said no", "unclassified"},
+		{"runtime_ingress:timeout", "runtime_ingress:timeout"},
+		{"runtime_ingress:bad_gateway:502", "runtime_ingress:bad_gateway:502"},
+		{"runtime_ingress:bad_gateway:5022", "unclassified"},
+		{"runtime_ingress:http://10.0.0.7/", "unclassified"},
+		{"runtime_ingress:", "unclassified"},
+	};
+	char shown[80];
+	(void) state;
+	for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++)
+	{
+		cloud__safe_detail(rows[i].detail, shown, sizeof shown);
+		assert_string_equal(shown, rows[i].shown);
+	}
+}
+
+static void
+test_cloud__a_sandbox_is_read_with_care(void **state)
+{
+	static const struct
+	{
+		const char *json;
+		cloud_status status;
+		const char *url;
+	} rows[] = {
+		{"null", CLOUD_MISSING, NULL},
+		{"7", CLOUD_MISSING, NULL},
+		{"{}", CLOUD_STARTING, NULL},
+		{"{\"status\":\"SOMETHING NEW\"}", CLOUD_STARTING, NULL},
+		{"{\"status\":\"PAUSED\",\"exposed_urls\":null}", CLOUD_PAUSED, NULL},
+		{"{\"status\":\"ERROR\"}", CLOUD_ERROR, NULL},
+		{"{\"status\":\"RUNNING\",\"exposed_urls\":[{\"name\":\"VSCODE\",\"url\":\"http://v\"},7,"
+		 "{\"name\":\"AGENT_SERVER\",\"url\":\"https://h/a/\"}]}",
+		 CLOUD_RUNNING, "https://h/a/"},
+		{"{\"status\":\"RUNNING\",\"exposed_urls\":[{\"name\":\"AGENT_SERVER\",\"url\":\"file:///"
+		 "etc\"}]}",
+		 CLOUD_RUNNING, NULL},
+		{"{\"status\":\"RUNNING\",\"exposed_urls\":[{\"name\":\"AGENT_SERVER\",\"url\":\"http://a "
+		 "b\"}]}",
+		 CLOUD_RUNNING, NULL},
+		{"{\"status\":7,\"exposed_urls\":{},\"session_api_key\":[]}", CLOUD_STARTING, NULL},
+	};
+	(void) state;
+	for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++)
+	{
+		json_t *item = NULL;
+		cloud_sandbox sandbox;
+		assert_int_equal(aut_json_parse(rows[i].json, strlen(rows[i].json), &item, NULL), AUT_OK);
+		cloud__sandbox_read(item, &sandbox);
+		assert_int_equal(sandbox.status, rows[i].status);
+		if (rows[i].url == NULL)
+			assert_null(sandbox.agent_url);
+		else
+			assert_string_equal(sandbox.agent_url, rows[i].url);
+		assert_string_equal(sandbox.session_key, "");
+		json_decref(item);
+	}
 }
 
 /* ---- tests --------------------------------------------------------------------------------- */
@@ -429,6 +505,8 @@ int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_cloud__only_what_is_harmless_of_a_detail_is_shown),
+		cmocka_unit_test(test_cloud__a_sandbox_is_read_with_care),
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup_cloud, teardown_cloud)
 		TEST(test_cloud__a_run_has_a_sandbox_for_itself),
 		TEST(test_cloud__five_hundred_at_once_keep_to_the_bounds),
