@@ -106,10 +106,19 @@ class ExtensionHost:
     def api(self):
         return Api(self.extension.url, self.extension.key)
 
+    def worker(self):
+        """The pid of the worker, or "" while there is none, or no server."""
+        try:
+            return self.extension.query(
+                "SELECT pid FROM pg_stat_activity WHERE backend_type = 'automation worker'")
+        except subprocess.CalledProcessError:
+            return ""
+
     def kill(self):
-        pid = self.extension.query("SELECT pid FROM pg_stat_activity WHERE backend_type = 'automation worker'")
-        os.kill(int(pid), 9)
-        # the postmaster starts everything again
+        killed = self.worker()
+        os.kill(int(killed), 9)
+        # the postmaster ends everything and starts it again
+        until(self.worker, lambda pid: pid not in ("", killed), 60, "worker again")
 
         def listens():
             try:
@@ -117,7 +126,7 @@ class ExtensionHost:
             except OSError:
                 return False
 
-        until(listens, bool, 60, f"worker again; log: {self.log()[-2000:]}")
+        until(listens, bool, 60, f"listener again; log: {self.log()[-2000:]}")
 
     def ledger(self):
         rows = self.extension.query("SELECT state, sandbox_id FROM automation.sandbox")
@@ -190,9 +199,9 @@ def test_a_run_gets_a_sandbox_and_the_cloud_environment(host, cloud):
     assert output.splitlines()[-2:] == [f"{cloud.folder}/{box}/project", "and out"]
     nothing_left(h, cloud)
     assert cloud.minted == 1
-    # the same key for the next run of the same user
+    # the same key for the next run of the same user; each of several dispatchers makes its own
     assert api.ended(go(api))["status"] == "COMPLETED"
-    assert cloud.minted == 1
+    assert cloud.minted == 1 or "workers" in os.environ.get("AUT_API_SETTINGS", "")
     assert cloud.service_key not in h.log() and env["OPENHANDS_API_KEY"] not in h.log()
 
 
@@ -294,7 +303,7 @@ def test_keys_are_made_again_when_they_are_refused(host, cloud):
     nothing_left(h, cloud)
     cloud.control({"revoke": True})
     assert api.ended(go(api))["status"] == "COMPLETED"
-    assert cloud.minted == 2
+    assert cloud.minted >= 2
     nothing_left(h, cloud)
     # and a key that cannot be made is the run's end
     cloud.control({"revoke": True})
