@@ -124,10 +124,10 @@ ok(ended($run, 'COMPLETED', 15), 'and work');
 
 # ---- no slot is free -------------------------------------------------------------------------------------
 psql($_) for ('DROP DATABASE stalls', 'DROP DATABASE lies', 'DROP DATABASE vanishes');
-psql('ALTER SYSTEM SET max_worker_processes = 5');
+psql('ALTER SYSTEM SET max_worker_processes = 4');
 psql(q{CREATE DATABASE two; ALTER DATABASE two SET automation.workers = 1; ALTER DATABASE postgres SET automation.workers = 2});
 psql('CREATE EXTENSION automation', db => 'two');
-# five slots: two launchers, a worker and a dispatcher here, and one that workers and scouts need in turn
+# four slots: two launchers, a worker, and one for the scout, the other worker and the dispatcher
 ctl('restart');
 ok(wait_until('the log', 40, sub { server_log() =~ /no slot is free for/ }), 'too few slots are told in the log') or diag(server_log());
 is(psql(q{SELECT count(*) >= 1 FROM pg_stat_activity WHERE backend_type = 'automation worker'}), 't', 'what there is works');
