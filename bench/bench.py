@@ -2,8 +2,10 @@
 # SPDX-License-Identifier: MIT
 """bench/bench.py: measure the engine against the stand-in agent.
 
-    make bench          all figures, into bench/RESULTS.md (about ten minutes)
+    make bench          all figures, into bench/RESULTS.md (20 minutes)
     make bench-smoke    the same programs, small, checked for sense; no time decides
+    make bench-long     ten minutes of schedules, lists of 10,000,000 runs
+    make bench-peers    queues of others
 
 Every figure is taken in several rounds; each table says what it counts from and to.  Options: --smoke,
 --only NAME (see PARTS at the end), --host daemon|extension, --rounds N, --out FILE.
@@ -21,8 +23,11 @@ import sys
 import time
 
 sys.dont_write_bytecode = True
+import aims  # noqa: E402
 import growth  # noqa: E402
-from common import CHECKS, HOSTS, Bench, check, ended, load, percentile, spread  # noqa: E402
+import more  # noqa: E402
+import schedules  # noqa: E402
+from common import CHECKS, HOSTS, Bench, check, ended, floor, load, percentile, spread  # noqa: E402
 from hosts import ROOT, Daemon, Extension, cpu_s, rss_mib, wait_until  # noqa: E402
 
 # ---- a: one run on an idle engine -----------------------------------------------------------------------
@@ -55,6 +60,7 @@ def latency(bench):
             check(f"{name}: all runs COMPLETED", all(runs[run][4] == "COMPLETED" for run, _ in done))
         asks = "HTTP dispatch" if name == "daemon" else "SQL trigger(), autocommit"
         rounds = f"{min(medians):.2f} to {max(medians):.2f}"
+        bench.note(f"latency {name}", f"median {percentile(first, 0.5):.2f}, p99 {percentile(first, 0.99):.2f} ms")
         rows.append([f"{name}: {asks} → first agent call", len(first), *spread(first), rounds])
         rows.append([f"{name}: {asks} → COMPLETED", len(whole), *spread(whole), ""])
     bench.report.table(
@@ -66,12 +72,6 @@ def latency(bench):
 
 
 # ---- b: schedules ------------------------------------------------------------------------------------------
-
-
-def floor(bench, count, period_ms):
-    out = subprocess.run([bench.tool("timer_floor"), str(count), str(period_ms)], capture_output=True, text=True,
-                         check=True, timeout=600).stdout  # fmt: skip
-    return [float(line) / 1000 for line in out.split()]
 
 
 def cron(bench):
@@ -112,6 +112,7 @@ def drain(bench):
         for count in [200] if bench.smoke else [1000, 5000, 20000]:
             for _ in range(1 if bench.smoke or count == 20000 else bench.rounds):
                 rows.append(drain_once(bench, name, host_class, count))
+                bench.note(f"drain {name}", f"{rows[-1][3]} runs/s from a queue of {count}")
     bench.report.table(
         f"c. Full runs a second from a full queue (load {load()})",
         ["host", "queued", "first call → last callback, s", "runs/s", "first calls/s", "calls a run",
@@ -167,6 +168,10 @@ def store(bench):
         if one["way"] == "store":
             raw = next(f for f in found if f["way"] == "sqlite" and (f["sync"], f["batch"]) == (one["sync"], one["batch"]))
             rows.append([one["sync"], one["batch"], f"{one['runs_per_s']:.0f}", f"{raw['runs_per_s']:.0f}"])
+            if one["batch"] == 100:
+                bench.note(f"store {one['sync']}", f"{one['runs_per_s'] / raw['runs_per_s']:.2f} of plain ({one['runs_per_s']:.0f}/s)")
+    by = {one["sync"]: one["runs_per_s"] for one in found if one["way"] == "store" and one["batch"] == 100}
+    bench.note("store ratio", f"{by['FULL'] / by['NORMAL']:.2f} of NORMAL")
     bench.report.table(f"d. SQLite: insert, claim and end of runs, runs/s (load {load()})",
                        ["synchronous", "runs a transaction", "through the store", "SQLite alone"], rows)  # fmt: skip
     if bench.args.host == "daemon":
@@ -197,59 +202,14 @@ def store(bench):
                        ["runs a claim", "runs", "claims of runs/s"], rows)  # fmt: skip
 
 
-# ---- e: rest ---------------------------------------------------------------------------------------------------
-
-
-def multiply(path, count):
-    """Make count automations of the one that is there, firing once a year, spread over it."""
-    db = sqlite3.connect(path)
-    copied = ", ".join(
-        name if name not in ("id", "name") else {"id": "randomblob(16)", "name": "'bench ' || n"}[name]
-        for name in (row[1] for row in db.execute("PRAGMA table_info(automation)")))  # fmt: skip
-    series = f"WITH RECURSIVE series(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM series WHERE n < {count})"
-    db.execute(f"INSERT INTO automation {series} SELECT {copied} FROM automation, series")
-    db.execute(
-        "INSERT OR IGNORE INTO schedule (automation_id, next_fire_at, expr, timezone) SELECT id, "
-        f"{time.time_ns() // 1000} + 86400000000 + abs(random() % 30000000000000), '0 0 1 1 *', 'UTC' FROM automation")
-    db.commit()
-    made = db.execute("SELECT count(*) FROM schedule").fetchone()[0]
-    db.close()
-    return made
-
-
-def idle(bench):
-    count, seconds = bench.few(100000, 1000), bench.few(20, 1)
-    rows = []
-    with bench.setting(Daemon) as s:
-        s.host.start(s.stub)
-        s.host.create()
-        s.host.stop()
-        for automations in (1, count):
-            if automations > 1:
-                check("idle: the automations were made", multiply(s.host.data / "automation.db", count) > count)
-            starts = []
-            for _ in range(bench.few(5, 2)):
-                s.host.start(s.stub)
-                starts.append(s.host.ready_ms)
-                s.host.stop()
-            s.host.start(s.stub)
-            s.host.http.call("GET", "/v1?limit=1")
-            before = cpu_s(s.host.pid)
-            time.sleep(seconds)  # the measurement itself: what an idle process uses in that time
-            used = (cpu_s(s.host.pid) - before) / seconds
-            rows.append([automations, f"{percentile(starts, 0.5):.0f}", f"{max(starts):.0f}", f"{used * 100:.2f} %",
-                         f"{rss_mib(s.host.pid):.1f}"])  # fmt: skip
-            s.host.stop()
-    bench.report.table(f"e. The daemon at rest (load {load()})",
-                       ["automations", "start to ready, median ms", "max", f"CPU over {seconds} s", "RSS, MiB"], rows)  # fmt: skip
-
-
 # ---- all ---------------------------------------------------------------------------------------------------------
 
 PARTS = {
-    "latency": latency, "cron": cron, "drain": drain, "store": store, "idle": idle, "http": growth.http,
-    "limits": growth.limits, "lists": growth.lists, "recovery": growth.recovery,
+    "latency": latency, "cron": cron, "drain": drain, "store": store, "idle": schedules.idle_million, "http": growth.http,
+    "limits": growth.limits, "lists": growth.lists, "recovery": growth.recovery, "schedules": schedules.schedules,
+    "events": more.events, "filters": more.filters, "engine": more.engine, "actions": more.actions, "peers": more.peers,
 }  # fmt: skip
+LONG = {"sustained": schedules.sustained, "lists": growth.lists}
 
 
 def machine():
@@ -264,10 +224,27 @@ def version():
     return done.stdout.strip() or "unknown"
 
 
+def write_results(bench, keep, out):
+    """Put together what was kept of the last run of each part, however many were run now."""
+    bench.report.lines = []
+    bench.report.text(
+        "# Results of `make bench`", "",
+        f"{time.strftime('%Y-%m-%d %H:%M UTC', time.gmtime())}, version {version()}, on {machine()}.",
+        f"Load averages stand beside the tables; {bench.rounds} rounds and their median unless a table says otherwise. What the figures mean and",
+        "where the time goes is in [docs/performance.md](../docs/performance.md). No time is a criterion of any test.")  # fmt: skip
+    for name in [*PARTS, "sustained"]:
+        path = keep / f"{name}.md"
+        if path.exists():
+            bench.report.lines += [path.read_text(encoding="utf-8").rstrip(), ""]
+    aims.table(bench)
+    out.write_text("\n".join(bench.report.lines).rstrip() + "\n", encoding="utf-8")
+
+
 def main():
     options = argparse.ArgumentParser()
     options.add_argument("--smoke", action="store_true")
-    options.add_argument("--only", choices=PARTS, action="append")
+    options.add_argument("--long", action="store_true", help="ten minutes without a pause; 10,000,000 runs")
+    options.add_argument("--only", choices=[*PARTS, *LONG], action="append")
     options.add_argument("--host", choices=HOSTS)
     options.add_argument("--rounds", type=int, default=3)
     options.add_argument("--build", default=str(ROOT / "build"))
@@ -276,18 +253,24 @@ def main():
     options.add_argument("--out")
     args = options.parse_args()
     bench = Bench(args)
-    bench.report.text(
-        "# Results of `make bench`", "",
-        f"{time.strftime('%Y-%m-%d %H:%M UTC', time.gmtime())}, version {version()}, on {machine()}.",
-        f"Load average at the start {load()}; {bench.rounds} rounds unless a table says otherwise. What the figures mean and where the time",
-        "goes is in [docs/performance.md](../docs/performance.md).")  # fmt: skip
+    keep = None if args.smoke else pathlib.Path(args.build) / "results" / "bench"
+    if keep:
+        keep.mkdir(parents=True, exist_ok=True)
+        if (keep / "notes.json").exists():
+            bench.notes = json.loads((keep / "notes.json").read_text())
+    parts = LONG if args.long else PARTS
     try:
-        for name in args.only or PARTS:
-            PARTS[name](bench)
+        for name in args.only or parts:
+            at, bench.report.lines = time.monotonic(), []
+            parts[name](bench)
+            print(f"({name}: {time.monotonic() - at:.0f} s)", flush=True)
+            if keep:
+                (keep / f"{name}.md").write_text("\n".join(bench.report.lines), encoding="utf-8")
+                (keep / "notes.json").write_text(json.dumps(bench.notes, indent=1), encoding="utf-8")
     finally:
         shutil.rmtree(bench.base, ignore_errors=True)
     if args.out:
-        pathlib.Path(args.out).write_text("\n".join(bench.report.lines).rstrip() + "\n", encoding="utf-8")
+        write_results(bench, keep, pathlib.Path(args.out))
     print(f"{CHECKS['passed']} passed, {CHECKS['failed']} failed")
     return 1 if CHECKS["failed"] or not CHECKS["passed"] else 0
 

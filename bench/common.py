@@ -44,6 +44,13 @@ class Report:
         self.text(*lines)
 
 
+def floor(bench, count, period_ms):
+    """How late this machine wakes a program that sleeps until an instant, ms."""
+    out = subprocess.run([bench.tool("timer_floor"), str(count), str(period_ms)], capture_output=True, text=True,
+                         check=True, timeout=600).stdout  # fmt: skip
+    return [float(line) / 1000 for line in out.split()]
+
+
 def load():
     return f"{os.getloadavg()[0]:.2f}"
 
@@ -66,6 +73,10 @@ class Bench:
         self.base = pathlib.Path(tempfile.mkdtemp(prefix="automation-bench.", dir=args.base))
         self.base.chmod(0o755)  # the server's user comes through
         self.rounds = 1 if args.smoke else args.rounds
+        self.notes = {}  # what the table of aims quotes, by name
+
+    def note(self, name, text):
+        self.notes[name] = text
 
     def few(self, full, smoke):
         return smoke if self.smoke else full

@@ -64,14 +64,18 @@ def request(port, method, path, body, headers):
     return "\r\n".join(lines).encode() + b"\r\n\r\n" + body
 
 
+def payload(name, extra):
+    return {"ref": "refs/heads/main", "before": "0" * 40, "after": "1" * 40,
+            "commits": [{"id": "1" * 40, "message": "a change", "author": {"name": "ann"}}] * 3,
+            "repository": {"id": 1, "name": name, "full_name": f"o/{name}", "private": False, "default_branch": "main"},
+            "sender": {"id": 2, "login": "ann", "type": "User"}, **extra}
+
+
 def delivery(port, name, extra):
-    payload = {"ref": "refs/heads/main", "before": "0" * 40, "after": "1" * 40,
-               "commits": [{"id": "1" * 40, "message": "a change", "author": {"name": "ann"}}] * 3,
-               "repository": {"id": 1, "name": name, "full_name": f"o/{name}", "private": False, "default_branch": "main"},
-               "sender": {"id": 2, "login": "ann", "type": "User"}, **extra}
+    sent = payload(name, extra)
     if "release" in extra:
-        del payload["ref"]
-    body = json.dumps({"payload": payload}).encode()
+        del sent["ref"]
+    body = json.dumps({"payload": sent}).encode()
     return request(port, "POST", f"/v1/events/{ORG}/github", body,
                    {"X-Hub-Signature-256": hmac.new(SECRET.encode(), body, hashlib.sha256).hexdigest()})
 

@@ -28,6 +28,7 @@ def http(bench):
         check(f"http: both ways answered with {at_once} at once", all(ways.values()))
         bare, ours = (percentile([rate for rate, _ in ways[way]], 0.5) for way in ("bare", "ours"))
         cpu = (percentile([cpu for _, cpu in ways[way]], 0.5) for way in ("bare", "ours"))
+        bench.note(f"http {at_once}", f"{ours / bare:.2f} ({ours:.0f} beside {bare:.0f} requests/s)")
         rows.append([at_once, f"{bare:.0f}", f"{ours:.0f}", f"{ours / bare:.2f}", *(f"{us:.0f}" for us in cpu)])
     bench.report.table(
         f"f. Requests of 1 KiB to a server in another process (load {load()})",
@@ -135,7 +136,7 @@ def timed(client, path):
 def lists(bench):
     rows = []
     for name, host_class in bench.hosts():
-        for count in bench.few([100000, 1000000], [500]):
+        for count in ([500] if bench.smoke else [10000000] if bench.args.long else [100000, 1000000]):
             with bench.setting(host_class) as s:
                 if name == "daemon":
                     s.host.start()
@@ -161,6 +162,8 @@ def lists(bench):
                     cursor = page["next_cursor"] or cursor
                 for _ in range(bench.few(200, 5)):
                     one.append(timed(client, f"/v1/runs/{run}")[0])
+                medians = [percentile(v, 0.5) for v in (first, deep[len(deep) * 19 // 20:], one)]
+                bench.note(f"lists {name}", "{:.2f} first page, {:.2f} deep, {:.2f} ms one run".format(*medians) + f"; {count:,} runs")
                 rows.append([name, count, *spread(first)[:3:2], *spread(deep[len(deep) * 19 // 20:])[:3:2], *spread(one)[:3:2]])
     bench.report.table(
         f"h. Reading among many runs of one automation, ms over HTTP (load {load()})",
@@ -205,6 +208,7 @@ def recovery(bench):
         good = counts().get("COMPLETED", 0)
         check("recovery: every run ran once and is COMPLETED", len(own) == runs and doubled == 0 and good == runs)
         rows.append([runs, f"{(up - down) * 1000:.0f}", f"{max(0, noticed - last):.2f}", runs - good, doubled, good - len(own)])
+    bench.note("recovery", f"{rows[0][2]} s; {rows[0][3]} lost, {rows[0][4]} doubled, {rows[0][5]} made up")
     bench.report.table(
         f"i. kill -9 of the daemon while its agent goes on (load {load()})",
         ["runs under way", "start to ready, ms", "all ended after the last one's own end, s", "lost", "doubled",

@@ -178,11 +178,11 @@ class Daemon:
         self.http = Http(self.port, KEY)
         return self
 
-    def create(self, count=1, schedule=None, script="#!/bin/sh\necho hello\n"):
+    def create(self, count=1, schedule=None, script="#!/bin/sh\necho hello\n", name="bench"):
         upload = self.http.call("POST", "/v1/uploads?name=bench", tarball(script), "application/gzip")["tarball_path"]
         trigger = {"type": "cron", "schedule": schedule or "0 0 29 2 *", "timezone": "UTC"}
         return [
-            self.http.call("POST", "/v1", {"name": f"bench {n}", "trigger": trigger, "tarball_path": upload,
+            self.http.call("POST", "/v1", {"name": f"{name} {n}", "trigger": trigger, "tarball_path": upload,
                                            "entrypoint": "sh main.sh"})["id"]
             for n in range(count)
         ]  # fmt: skip
@@ -243,7 +243,7 @@ class Extension:
             shutil.chown(path, "postgres")
         return path
 
-    def start(self, stub, fsync="on"):
+    def start(self, stub, fsync="on", **more):
         os.chmod(self.folder, 0o755)
         settings = {
             "fsync": fsync,
@@ -251,6 +251,7 @@ class Extension:
             "automation.agent_server_api_key_file": self.secret("agent.key", stub.key),
             "automation.local_api_key_file": self.secret("api.key", KEY),
             "automation.http_role": "postgres",
+            **more,
         }
         args = [part for name, value in settings.items() for part in ("-c", f"{name} = '{value}'")]
         text = self.cluster("start", *args)
