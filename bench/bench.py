@@ -21,6 +21,7 @@ import sqlite3
 import subprocess
 import sys
 import time
+import traceback
 
 sys.dont_write_bytecode = True
 import aims  # noqa: E402
@@ -262,7 +263,12 @@ def main():
     try:
         for name in args.only or parts:
             at, bench.report.lines = time.monotonic(), []
-            parts[name](bench)
+            try:
+                parts[name](bench)
+            except (RuntimeError, OSError, subprocess.SubprocessError, ValueError, IndexError, KeyError):
+                traceback.print_exc()
+                check(f"{name} came to its end", False)
+                continue  # the others are worth having
             print(f"({name}: {time.monotonic() - at:.0f} s)", flush=True)
             if keep:
                 (keep / f"{name}.md").write_text("\n".join(bench.report.lines), encoding="utf-8")

@@ -28,7 +28,8 @@ static const aut__value *read_value(reader *in);
 static void
 skip_blanks(reader *in)
 {
-	while (in->at < in->len && memchr(" \t\n\r", in->text[in->at], 4) != NULL)
+	while (in->at < in->len && (in->text[in->at] == ' ' || in->text[in->at] == '\n' ||
+								in->text[in->at] == '\r' || in->text[in->at] == '\t'))
 		in->at++;
 }
 
@@ -121,6 +122,21 @@ read_escape(reader *in, char *out, size_t *used)
 	return true;
 }
 
+#define EACH(byte)      (UINT64_C(0x0101010101010101) * (byte))
+#define HAS_ZERO(eight) (((eight) -EACH(1)) & ~(eight) &EACH(0x80))
+
+/* Is there a quote, a backslash or a control character among eight bytes?  (A byte below 0x20 is one whose upper
+ * three bits are zero.) */
+static bool
+is_special(const char *eight_bytes)
+{
+	uint64_t eight;
+
+	memcpy(&eight, eight_bytes, sizeof eight);
+	return (HAS_ZERO(eight ^ EACH('"')) | HAS_ZERO(eight ^ EACH('\\')) |
+			HAS_ZERO(eight & EACH(0xe0))) != 0;
+}
+
 /* Behind the opening quote.  A text without escapes is shared with the document. */
 static bool
 read_text(reader *in, const char **out, size_t *out_len)
@@ -133,6 +149,11 @@ read_text(reader *in, const char **out, size_t *out_len)
 
 	while (end < in->len && in->text[end] != '"' && (unsigned char) in->text[end] >= 0x20)
 	{
+		if (in->len - end >= 8 && !is_special(in->text + end))
+		{
+			end += 8;
+			continue;
+		}
 		escaped = escaped || in->text[end] == '\\';
 		end += in->text[end] == '\\' ? 2 : 1;
 	}
@@ -340,8 +361,7 @@ aut__json_read(aut__work *work, const char *text, size_t len, size_t *out_at)
 
 /* ---- from jansson ----------------------------------------------------------------------------- */
 
-static const aut__value *
-load(aut__work *work, json_t *json, int depth);
+static const aut__value *load(aut__work *work, json_t *json, int depth);
 
 static const aut__value *
 load_array(aut__work *work, json_t *json, int depth)
