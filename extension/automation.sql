@@ -171,7 +171,10 @@ SELECT a.id,
        a.created_at,
        a.updated_at,
        x.sql,
-       (SELECT v.names FROM automation.environment v WHERE v.automation_id OPERATOR(pg_catalog.=) a.id) AS environment
+       (SELECT v.names FROM automation.environment v WHERE v.automation_id OPERATOR(pg_catalog.=) a.id) AS environment,
+       CASE WHEN a.trigger_type OPERATOR(pg_catalog.=) 'event' THEN a.trigger OPERATOR(pg_catalog.->>) 'source' END AS event,
+       CASE WHEN a.trigger_type OPERATOR(pg_catalog.=) 'event' THEN a.trigger OPERATOR(pg_catalog.->) 'on' END AS on_keys,
+       CASE WHEN a.trigger_type OPERATOR(pg_catalog.=) 'event' THEN a.trigger OPERATOR(pg_catalog.->>) 'filter' END AS filter
   FROM automation.automation a
   LEFT JOIN automation.schedule s ON s.automation_id OPERATOR(pg_catalog.=) a.id
   LEFT JOIN automation.sql_action x ON x.automation_id OPERATOR(pg_catalog.=) a.id
@@ -182,6 +185,7 @@ COMMENT ON COLUMN automation.automations.state IS 'ACTIVE, or INACTIVE after pau
 COMMENT ON COLUMN automation.automations.next_fire_at IS 'When the schedule fires next; null when it does not.';
 COMMENT ON COLUMN automation.automations.sql IS 'The text of a SQL action; null for what runs on an agent.';
 COMMENT ON COLUMN automation.automations.environment IS 'Names of the variables its runs get; null when there are none.';
+COMMENT ON COLUMN automation.automations.event IS 'The source of the events that start it; manual: trigger() only, sql: changes of tables.';
 COMMENT ON COLUMN automation.automations.timeout IS 'Longest time a run may take.';
 
 CREATE FUNCTION automation._waits_for_backend()
@@ -298,7 +302,41 @@ SELECT w.id,
 COMMENT ON VIEW automation.webhooks IS 'The sources of events you may see. Their secrets are nowhere to be seen.';
 COMMENT ON COLUMN automation.webhooks.path IS 'Where deliveries go, below the base of the HTTP API.';
 
-GRANT SELECT ON automation.webhooks, automation.automations, automation.runs, automation.gaps, automation.slots, automation.stats
+CREATE VIEW automation.events WITH (security_barrier) AS
+SELECT e.id,
+       e.source,
+       e.event_key AS key,
+       e.state,
+       e.why,
+       e.provider_event_id AS dedupe,
+       e.received_at,
+       pg_catalog.octet_length(e.body) AS bytes,
+       ARRAY(SELECT r.id
+               FROM automation.run r
+               JOIN automation.automation a ON a.id OPERATOR(pg_catalog.=) r.automation_id
+              WHERE r.trigger_event_id OPERATOR(pg_catalog.=) e.id
+                AND a.deleted_at IS NULL
+                AND automation._may_see(a.owner)
+              ORDER BY r.id) AS runs
+  FROM automation.event e
+ WHERE automation._may_see('automation_admin')
+    OR EXISTS (SELECT
+                 FROM automation.custom_webhook w
+                WHERE w.org_id OPERATOR(pg_catalog.=) e.org_id
+                  AND w.source OPERATOR(pg_catalog.=) e.source
+                  AND automation._may_see(w.owner))
+    OR EXISTS (SELECT
+                 FROM automation.run r
+                 JOIN automation.automation a ON a.id OPERATOR(pg_catalog.=) r.automation_id
+                WHERE r.trigger_event_id OPERATOR(pg_catalog.=) e.id
+                  AND a.deleted_at IS NULL
+                  AND automation._may_see(a.owner));
+COMMENT ON VIEW automation.events IS 'What came from outside or was emitted: events of the webhooks you may see and those that started runs you may see, or all for automation_admin and automation_reader. A newer event has the greater id; explain() tells all about one.';
+COMMENT ON COLUMN automation.events.state IS 'MATCHED, UNMATCHED, IGNORED (it has no key) or UNPARSEABLE.';
+COMMENT ON COLUMN automation.events.dedupe IS 'The delivery''s id, by which it is taken once.';
+COMMENT ON COLUMN automation.events.runs IS 'Those of the runs it started (replays, too) that you may see.';
+
+GRANT SELECT ON automation.webhooks, automation.events, automation.automations, automation.runs, automation.gaps, automation.slots, automation.stats
    TO automation_admin, automation_user, automation_reader;
 
 -- ---- automations ----------------------------------------------------------------------------
@@ -317,13 +355,16 @@ CREATE FUNCTION automation.create(
     model text DEFAULT NULL,
     setup_script text DEFAULT NULL,
     sql text DEFAULT NULL,
-    environment jsonb DEFAULT NULL)
+    environment jsonb DEFAULT NULL,
+    event text DEFAULT NULL,
+    on_keys text[] DEFAULT NULL,
+    filter text DEFAULT NULL)
 RETURNS uuid
 LANGUAGE c VOLATILE CALLED ON NULL INPUT PARALLEL UNSAFE
 AS 'MODULE_PATHNAME', 'automation_create';
-COMMENT ON FUNCTION automation.create(text, text, text, text, text, bytea, text, text, interval, boolean, text, text, text, jsonb) IS
-'Create an automation and return its id. Give its code as script (text), tarball (gzip), tarball_url, or sql (executed in this database as its owner). With schedule (cron) it fires by itself in timezone (UTC unless given), else by trigger() only. environment is an object of variables for its runs: kept sealed (automation.secret_key_file), never shown.';
-REVOKE ALL ON FUNCTION automation.create(text, text, text, text, text, bytea, text, text, interval, boolean, text, text, text, jsonb) FROM PUBLIC;
+COMMENT ON FUNCTION automation.create(text, text, text, text, text, bytea, text, text, interval, boolean, text, text, text, jsonb, text, text[], text) IS
+'Create an automation and return its id. Give its code as script (text), tarball (gzip), tarball_url, or sql (executed in this database as its owner). With schedule (cron) it fires by itself in timezone (UTC unless given); with event (a source: github, or that of a webhook) for each event whose key is like one of on_keys (all unless given) and that filter (JMESPath over the payload) lets through; else by trigger() only. environment is an object of variables for its runs: kept sealed (automation.secret_key_file), never shown.';
+REVOKE ALL ON FUNCTION automation.create(text, text, text, text, text, bytea, text, text, interval, boolean, text, text, text, jsonb, text, text[], text) FROM PUBLIC;
 
 CREATE FUNCTION automation.alter(
     name text,
@@ -340,13 +381,16 @@ CREATE FUNCTION automation.alter(
     model text DEFAULT NULL,
     setup_script text DEFAULT NULL,
     sql text DEFAULT NULL,
-    environment jsonb DEFAULT NULL)
+    environment jsonb DEFAULT NULL,
+    event text DEFAULT NULL,
+    on_keys text[] DEFAULT NULL,
+    filter text DEFAULT NULL)
 RETURNS void
 LANGUAGE c VOLATILE CALLED ON NULL INPUT PARALLEL UNSAFE
 AS 'MODULE_PATHNAME', 'automation_alter';
-COMMENT ON FUNCTION automation.alter(text, text, text, text, text, text, bytea, text, text, interval, boolean, text, text, text, jsonb) IS
-'Change an automation, found by name or id. What is not given stays as it is. environment names the variables that change; null takes one away, ''null'' all.';
-REVOKE ALL ON FUNCTION automation.alter(text, text, text, text, text, text, bytea, text, text, interval, boolean, text, text, text, jsonb) FROM PUBLIC;
+COMMENT ON FUNCTION automation.alter(text, text, text, text, text, text, bytea, text, text, interval, boolean, text, text, text, jsonb, text, text[], text) IS
+'Change an automation, found by name or id. What is not given stays as it is; an empty filter takes it away. environment names the variables that change; null takes one away, ''null'' all.';
+REVOKE ALL ON FUNCTION automation.alter(text, text, text, text, text, text, bytea, text, text, interval, boolean, text, text, text, jsonb, text, text[], text) FROM PUBLIC;
 
 CREATE FUNCTION automation.create_prompt(
     name text,
@@ -457,6 +501,62 @@ GRANT EXECUTE ON FUNCTION
     automation.rotate_webhook_secret(text),
     automation.drop_webhook(text)
  TO automation_admin, automation_user;
+
+-- ---- events ---------------------------------------------------------------------------------
+
+CREATE FUNCTION automation.emit(
+    source text,
+    payload jsonb,
+    key text DEFAULT NULL,
+    dedupe text DEFAULT NULL,
+    OUT id uuid,
+    OUT matched integer,
+    OUT runs uuid[])
+RETURNS record
+LANGUAGE c VOLATILE CALLED ON NULL INPUT PARALLEL UNSAFE
+AS 'MODULE_PATHNAME', 'automation_emit';
+COMMENT ON FUNCTION automation.emit(text, jsonb, text, text) IS
+'An event, as if source had delivered payload: it is kept and starts a run of each automation that takes it, exactly if this transaction commits. key is for sources that do not name it in the payload. The same dedupe of the same source is taken once; then id is null.';
+REVOKE ALL ON FUNCTION automation.emit(text, jsonb, text, text) FROM PUBLIC;
+
+CREATE FUNCTION automation.replay(event uuid, OUT id uuid, OUT matched integer, OUT runs uuid[])
+RETURNS record
+LANGUAGE c VOLATILE STRICT PARALLEL UNSAFE
+AS 'MODULE_PATHNAME', 'automation_replay';
+COMMENT ON FUNCTION automation.replay(uuid) IS
+'Hold a kept event against the automations as they are now; what takes it gets another run.';
+REVOKE ALL ON FUNCTION automation.replay(uuid) FROM PUBLIC;
+
+CREATE FUNCTION automation.explain(event uuid)
+RETURNS json
+LANGUAGE c STABLE STRICT PARALLEL UNSAFE
+AS 'MODULE_PATHNAME', 'automation_explain';
+COMMENT ON FUNCTION automation.explain(uuid) IS
+'All that is known about an event: payload, headers, its runs, and for each automation that was asked the clause that let it through or stopped it.';
+REVOKE ALL ON FUNCTION automation.explain(uuid) FROM PUBLIC;
+
+CREATE FUNCTION automation.test_filter(
+    filter text,
+    source text DEFAULT NULL,
+    on_keys text[] DEFAULT NULL,
+    last integer DEFAULT 20,
+    OUT event uuid,
+    OUT event_source text,
+    OUT key text,
+    OUT received_at timestamptz,
+    OUT passes boolean,
+    OUT why text)
+RETURNS SETOF record
+LANGUAGE c STABLE CALLED ON NULL INPUT PARALLEL UNSAFE
+AS 'MODULE_PATHNAME', 'automation_test_filter';
+COMMENT ON FUNCTION automation.test_filter(text, text, text[], integer) IS
+'Which of the newest events (of a source) this filter, and these patterns of keys, would let through, and why not.';
+REVOKE ALL ON FUNCTION automation.test_filter(text, text, text[], integer) FROM PUBLIC;
+
+GRANT EXECUTE ON FUNCTION automation.emit(text, jsonb, text, text), automation.replay(uuid)
+   TO automation_admin, automation_user;
+GRANT EXECUTE ON FUNCTION automation.explain(uuid), automation.test_filter(text, text, text[], integer)
+   TO automation_admin, automation_user, automation_reader;
 
 -- ---- runs -----------------------------------------------------------------------------------
 
@@ -586,8 +686,8 @@ GRANT EXECUTE ON FUNCTION automation._processes(), automation.doctor()
    TO automation_admin, automation_user, automation_reader;
 GRANT SELECT ON automation.workers TO automation_admin, automation_user, automation_reader;
 GRANT EXECUTE ON FUNCTION
-    automation.create(text, text, text, text, text, bytea, text, text, interval, boolean, text, text, text, jsonb),
-    automation.alter(text, text, text, text, text, text, bytea, text, text, interval, boolean, text, text, text, jsonb),
+    automation.create(text, text, text, text, text, bytea, text, text, interval, boolean, text, text, text, jsonb, text, text[], text),
+    automation.alter(text, text, text, text, text, text, bytea, text, text, interval, boolean, text, text, text, jsonb, text, text[], text),
     automation.create_prompt(text, text, jsonb, jsonb, text, text, text, interval, boolean, text),
     automation.alter_prompt(text, text, jsonb),
     automation.pause(text, text),

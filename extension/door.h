@@ -98,6 +98,9 @@ char *aut__arg_text(FunctionCallInfo fcinfo, int arg); /* NULL for null */
 bool aut__arg_given(FunctionCallInfo fcinfo, int arg); /* exists and is not null */
 /* Whole seconds of an interval argument, rounded up; `what` names it in the error. */
 int64_t aut__arg_seconds(FunctionCallInfo fcinfo, int arg, const char *what);
+/* A text array as a list; NULL: no memory. */
+struct ArrayType;
+json_t *aut__texts_json(struct ArrayType *array);
 void aut__arg_uuid(FunctionCallInfo fcinfo, int arg, aut_uuid *out);
 Datum aut__uuid_datum(const aut_uuid *uuid);
 Datum aut__time_datum(int64_t time_us);

@@ -7,8 +7,11 @@
  */
 #include "door.h"
 
+#include "catalog/pg_type.h"
 #include "miscadmin.h"
 #include "utils/acl.h"
+#include "utils/array.h"
+#include "utils/builtins.h"
 #include "utils/jsonb.h"
 #include "utils/uuid.h"
 
@@ -29,7 +32,8 @@ PG_FUNCTION_INFO_V1(automation_upload);
 typedef struct definition
 {
 	char *name, *script, *entrypoint, *schedule, *timezone, *tarball_url, *description, *model,
-		*setup_script, *sql;
+		*setup_script, *sql, *event, *filter;
+	ArrayType *on_keys;
 	bytea *tarball;
 	char *environment; /* JSON text */
 	bool has_timeout, has_enabled, enabled;
@@ -55,6 +59,58 @@ cron_trigger(const char *schedule, const char *zone)
 	put_text(trigger, "schedule", schedule, &ok);
 	put_text(trigger, "timezone", zone, &ok);
 	if (!ok)
+	{
+		json_decref(trigger);
+		return NULL;
+	}
+	return trigger;
+}
+
+/* ["a", "b"] of a text array; NULL: no memory. */
+json_t *
+aut__texts_json(ArrayType *array)
+{
+	json_t *list = json_array();
+	Datum *items;
+	bool *nulls;
+	int count;
+
+	deconstruct_array(array, TEXTOID, -1, false, TYPALIGN_INT, &items, &nulls, &count);
+	for (int i = 0; i < count; i++)
+	{
+		json_t *item = nulls[i] ? json_null() : json_string(TextDatumGetCString(items[i]));
+
+		if (json_array_append_new(list, item) != 0)
+		{
+			json_decref(list);
+			return NULL;
+		}
+	}
+	return list;
+}
+
+/* What is given, over what there is.  An empty filter is none. */
+static bool
+put_event(json_t *trigger, const definition *given)
+{
+	bool ok = true;
+
+	put_text(trigger, "source", given->event, &ok);
+	if (given->on_keys != NULL)
+		ok = ok && aut_json_set(trigger, "on", aut__texts_json(given->on_keys));
+	if (given->filter != NULL)
+		ok = ok && aut_json_set(trigger, "filter",
+								given->filter[0] != '\0' ? json_string(given->filter) : json_null());
+	return ok;
+}
+
+/* Unless on_keys says otherwise: whatever comes from that source. */
+static json_t *
+event_trigger(const definition *given)
+{
+	json_t *trigger = json_pack("{s:s, s:[s]}", "type", "event", "on", "*");
+
+	if (!put_event(trigger, given))
 	{
 		json_decref(trigger);
 		return NULL;
@@ -202,6 +258,14 @@ read_definition(FunctionCallInfo fcinfo, int first, definition *out)
 		out->environment =
 			JsonbToCString(NULL, &environment->root, (int) VARSIZE_ANY_EXHDR(environment));
 	}
+	out->event = aut__arg_text(fcinfo, first + 13);
+	if (aut__arg_given(fcinfo, first + 14))
+		out->on_keys = PG_GETARG_ARRAYTYPE_P(first + 14);
+	out->filter = aut__arg_text(fcinfo, first + 15);
+	if (out->event != NULL && (out->schedule != NULL || out->timezone != NULL))
+		refuse("give either a schedule or an event");
+	if (out->event != NULL && (strcmp(out->event, "sql") == 0 || strcmp(out->event, "manual") == 0))
+		refuse("sources \"sql\" and \"manual\" are reserved: see on_change() and trigger()");
 	default_entrypoint(out);
 	if (out->tarball_url != NULL && strcmp(out->tarball_url, AUT_TARBALL_INLINE) == 0)
 		refuse("give the SQL itself in place of an internal address");
@@ -235,7 +299,7 @@ warn_without_backend(const aut_settings *settings)
 }
 
 /* create(name, script, entrypoint, schedule, timezone, tarball, tarball_url, description, timeout,
- *        enabled, model, setup_script, sql) */
+ *        enabled, model, setup_script, sql, environment, event, on_keys, filter) */
 Datum
 automation_create(PG_FUNCTION_ARGS)
 {
@@ -253,6 +317,8 @@ automation_create(PG_FUNCTION_ARGS)
 		refuse("give exactly one of script, tarball, tarball_url and sql");
 	if (given.schedule == NULL && given.timezone != NULL)
 		refuse("a time zone needs a schedule");
+	if (given.event == NULL && (given.on_keys != NULL || given.filter != NULL))
+		refuse("on_keys and filter need an event: the source it comes from");
 	if (given.sql != NULL)
 		aut__action_check_owner(GetUserId());
 	aut__door_enter(door);
@@ -260,6 +326,7 @@ automation_create(PG_FUNCTION_ARGS)
 	status = door->body != NULL &&
 					 aut_json_set(door->body, "trigger",
 								  given.schedule != NULL ? cron_trigger(given.schedule, given.timezone)
+								  : given.event != NULL  ? event_trigger(&given)
 														 : manual_trigger())
 				 ? AUT_OK
 				 : aut_fail(&door->err, AUT_ENOMEM, "no memory for the automation's definition");
@@ -280,6 +347,22 @@ automation_create(PG_FUNCTION_ARGS)
 
 /* ---- change ----------------------------------------------------------------------------------- */
 
+static bool
+touches_events(const definition *given)
+{
+	return given->event != NULL || given->on_keys != NULL || given->filter != NULL;
+}
+
+/* Is it one of those that events start, not by hand and not by a table's changes? */
+static bool
+hears_events(const aut_automation *automation, const json_t *trigger)
+{
+	const char *source = aut_json_string(trigger, "source");
+
+	return strcmp(automation->trigger_type, "event") == 0 && source != NULL &&
+		   strcmp(source, "manual") != 0 && strcmp(source, "sql") != 0;
+}
+
 /* Inside the door: the trigger with what is given replaced, the rest as it was. */
 static aut_status
 changed_trigger(aut__door *door, const definition *given)
@@ -291,7 +374,23 @@ changed_trigger(aut__door *door, const definition *given)
 
 	if (status != AUT_OK)
 		return status;
-	if (strcmp(automation->trigger_type, "cron") != 0)
+	if (touches_events(given))
+	{
+		bool hears = hears_events(automation, trigger);
+
+		if (!hears && given->event == NULL)
+		{
+			json_decref(trigger);
+			return aut_fail(&door->err, AUT_EINVAL,
+							"on_keys and filter need an event: the source it comes from");
+		}
+		if (!hears || !put_event(trigger, given))
+		{
+			json_decref(trigger);
+			trigger = hears ? NULL : event_trigger(given);
+		}
+	}
+	else if (strcmp(automation->trigger_type, "cron") != 0)
 	{
 		json_decref(trigger);
 		if (given->schedule == NULL)
@@ -320,14 +419,15 @@ static void
 change(aut__door *door, const definition *given)
 {
 	aut_uuid id = door->automations.items[0].id;
-	bool leaves_table = given->schedule != NULL && aut__is_for_rows(&door->automations.items[0]);
+	bool leaves_table =
+		(given->schedule != NULL || given->event != NULL) && aut__is_for_rows(&door->automations.items[0]);
 	aut_status status;
 
 	aut__door_enter(door);
 	door->body = definition_body(given);
 	status = door->body != NULL ? AUT_OK
 								: aut_fail(&door->err, AUT_ENOMEM, "no memory for the change");
-	if (status == AUT_OK && (given->schedule != NULL || given->timezone != NULL))
+	if (status == AUT_OK && (given->schedule != NULL || given->timezone != NULL || touches_events(given)))
 		status = changed_trigger(door, given);
 	if (status == AUT_OK)
 		status = keep_code(door, given);
@@ -353,6 +453,8 @@ automation_alter(PG_FUNCTION_ARGS)
 	given.name = aut__arg_text(fcinfo, 1);
 	if (name == NULL)
 		refuse("which automation?");
+	if (given.schedule != NULL && touches_events(&given))
+		refuse("give either a schedule or an event");
 	if (count_code(&given) > 1)
 		refuse("give at most one of script, tarball, tarball_url and sql");
 	/* An internal address names an upload, whose owner is checked only when an automation is made. */
