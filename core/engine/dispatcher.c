@@ -19,6 +19,9 @@
 #include "core/engine/engine_internal.h"
 
 #define PASS_OVER_MS (10 * 60 * 1000)
+/* How often claims look from the very beginning, and how far back when told of news. */
+#define WHOLE_EVERY_MS 1000
+#define NEWS_AGE_US    (10 * AUT_US_PER_S)
 
 typedef struct tasks
 {
@@ -95,7 +98,44 @@ typedef struct claim_unit
 	aut_ready after;    /* runs up to this one are passed over */
 	int64_t pass_until; /* so long (monotonic) */
 	aut_error why;
+	aut_ready from; /* where this claim begins to look; nothing: at the very beginning */
+	bool whole;     /* it does */
+	int64_t whole_mono_us;
+	aut_ready last; /* the last run of a claim that found more than it could take */
+	bool more;      /* there was such a claim, and it was the last one */
 } claim_unit;
+
+/*
+ * Where a claim begins to look.  While some old transaction is open, PostgreSQL keeps the index entries of
+ * all runs claimed since, and a look from the beginning walks over them.  So: behind the last claim when
+ * that one left runs behind, a little before now when news came, and only every second from the very
+ * beginning, for runs whose transaction took longer than that to commit.
+ */
+static void
+choose_from(claim_unit *claim, int64_t now, bool news)
+{
+	int64_t mono = aut__engine_mono(claim->engine);
+
+	claim->whole =
+		claim->whole_mono_us == 0 || mono - claim->whole_mono_us >= WHOLE_EVERY_MS * AUT_US_PER_MS;
+	if (claim->whole)
+	{
+		claim->from = (aut_ready){0};
+		claim->whole_mono_us = mono;
+	}
+	else if (claim->more && !news)
+		claim->from = claim->last;
+	else
+		claim->from = (aut_ready){.ready_at = now - NEWS_AGE_US};
+}
+
+static int
+compare_ready(const aut_ready *a, const aut_ready *b)
+{
+	if (a->ready_at != b->ready_at)
+		return a->ready_at < b->ready_at ? -1 : 1;
+	return memcmp(a->id.bytes, b->id.bytes, sizeof a->id.bytes);
+}
 
 /* A trigger or fire and the end of its automation may pass each other unseen: each sees the other only
  * after its commit.  So the claim, which comes after both, has the last word. */
@@ -135,6 +175,7 @@ claim_run(aut_unit *unit, aut_db *db, aut_error *err)
 		claim->after = (aut_ready){0};
 	if (claim->find_bad)
 		return aut_store_run_ready_head(db, now, &claim->after, &claim->bad, err);
+	aut_ready after = compare_ready(&claim->after, &claim->from) > 0 ? claim->after : claim->from;
 	aut_status status = tasks_reserve(&claim->tasks, (size_t) claim->limit, err);
 	if (status == AUT_OK)
 		status = aut_store_run_claim(
@@ -147,7 +188,7 @@ claim_run(aut_unit *unit, aut_db *db, aut_error *err)
 				.duration_s = s->default_run_duration,
 				.duration_max_s = s->max_run_duration,
 				.duration_and_s = s->sandbox_ready_timeout + s->run_timeout_margin,
-				.after = claim->after,
+				.after = after,
 			},
 			claim->tasks.ids, &claim->claimed, err);
 	if (status == AUT_OK)
@@ -156,7 +197,7 @@ claim_run(aut_unit *unit, aut_db *db, aut_error *err)
 		status = skip_blocked(claim, db, now, err);
 	if (status == AUT_OK && claim->claimed < (size_t) claim->limit)
 		status = (claim->inline_only ? aut_store_run_next_ready_inline : aut_store_run_next_ready)(
-			db, &claim->after, &claim->next_ready_at, err);
+			db, &after, &claim->next_ready_at, err);
 	return status;
 }
 
@@ -202,7 +243,9 @@ claim_failed(claim_unit *claim, aut_status status, const aut_error *err)
 
 	tasks_clear(&claim->tasks);
 	engine->want_claim = true;
-	if (!claim->find_bad && aut__blames_a_row(status) && claim->limit == 1)
+	claim->whole_mono_us = 0;
+	claim->more = false;
+	if (!claim->find_bad && aut__blames_a_row(status) && claim->limit == 1 && claim->whole)
 	{
 		claim->find_bad = true;
 		claim->why = *err;
@@ -228,6 +271,18 @@ pass_over_bad(claim_unit *claim)
 			aut_uuid_format(&claim->bad.id, id), PASS_OVER_MS / 60000, claim->why.message);
 }
 
+/* Nothing more in the part that was looked at: look at the whole when its time has come. */
+static void
+look_again(claim_unit *claim)
+{
+	aut_engine *engine = claim->engine;
+	int64_t since_us = aut__engine_mono(engine) - claim->whole_mono_us;
+	int64_t at = aut__engine_now(engine) + WHOLE_EVERY_MS * AUT_US_PER_MS - since_us;
+
+	if (engine->next_ready_at == AUT_TIME_NONE || at < engine->next_ready_at)
+		engine->next_ready_at = at;
+}
+
 static void
 claim_done(aut_unit *unit, aut_status status, const aut_error *err)
 {
@@ -247,8 +302,20 @@ claim_done(aut_unit *unit, aut_status status, const aut_error *err)
 	}
 	engine->stats.claims += claim->claimed;
 	engine->next_ready_at = claim->next_ready_at;
+	claim->more = false;
+	if (claim->claimed < (size_t) claim->limit && !claim->whole)
+		look_again(claim);
 	if (claim->claimed == (size_t) claim->limit)
 	{
+		for (size_t i = 0; i < claim->tasks.count; i++)
+		{
+			const aut_run *run = &claim->tasks.items[i].run;
+			aut_ready at = {run->ready_at, run->id};
+
+			if (!claim->more || compare_ready(&at, &claim->last) > 0)
+				claim->last = at;
+			claim->more = true;
+		}
 		engine->want_claim = true;
 		if (engine->claim_limit < engine->options.settings->dispatcher_batch_size)
 			engine->claim_limit *= 2;
@@ -535,7 +602,8 @@ aut__dispatcher_step(aut_engine *engine)
 		add(engine, &engine->lease->unit, &engine->lease_busy);
 	if (claim)
 	{
-		engine->want_claim = false;
+		choose_from(engine->claim, now, engine->claim_news);
+		engine->want_claim = engine->claim_news = false;
 		engine->next_ready_at = AUT_TIME_NONE;
 		engine->claim->inline_only = !agents;
 		engine->agents_missed = !agents;

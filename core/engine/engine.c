@@ -269,7 +269,7 @@ aut_engine_wake(aut_engine *engine, unsigned effects)
 	if (effects & AUT_EFFECT_SCHEDULE)
 		engine->want_fire = true;
 	if (effects & AUT_EFFECT_RUN)
-		engine->want_claim = engine->want_waiting = true;
+		engine->want_claim = engine->claim_news = engine->want_waiting = true;
 	if (effects & AUT_EFFECT_CLEANUP)
 		engine->want_cleanup = true;
 	if (effects & AUT_EFFECT_OBJECT)

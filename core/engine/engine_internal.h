@@ -156,6 +156,7 @@ struct aut_engine
 
 	/* dispatcher */
 	bool want_claim, claim_busy;
+	bool claim_news;    /* runs were made, perhaps by others */
 	bool agents_missed; /* the last claims left out what needs an agent */
 	struct claim_unit *claim;
 	int64_t next_ready_at; /* AUT_TIME_NONE: none */

@@ -199,7 +199,7 @@ fire_done(aut_unit *unit, aut_status status, const aut_error *err)
 	if (fire->more)
 		engine->want_fire = true;
 	if (fire->fired > 0)
-		engine->want_claim = engine->want_waiting = true;
+		engine->want_claim = engine->claim_news = engine->want_waiting = true;
 }
 
 aut_status
@@ -238,5 +238,5 @@ aut__scheduler_step(aut_engine *engine)
 	engine->units_in_flight++;
 	aut_turn_add(engine->options.turn, &engine->fire->unit);
 	if (due)
-		engine->want_claim = true; /* in the same transaction, right after */
+		engine->want_claim = engine->claim_news = true; /* in the same transaction, right after */
 }

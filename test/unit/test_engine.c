@@ -652,6 +652,32 @@ test_engine__survives_every_failing_allocation(void **state)
 	fail_msg("still failing");
 }
 
+/* Its transaction took a minute to commit: it is older than what claims usually look at. */
+static void
+test_engine__a_run_that_was_long_in_coming_is_found(void **state)
+{
+	fixture *f = *state;
+	aut_uuid automation = create(f, "#!/bin/sh\ntrue\n", NULL, 60);
+	aut_uuid now = trigger(f, &automation);
+	aut_run_new run = {
+		.automation_id = automation,
+		.trigger_source = "manual",
+		.scheduled_for = AUT_TIME_NONE,
+	};
+	int64_t asked_us;
+
+	await(f, is_started, &now, "a run of now");
+	run.created_at = run.ready_at = f->clock.now_us - 60 * AUT_US_PER_S;
+	assert_int_equal(aut_uuid_v7(run.created_at, &run.id, NULL), AUT_OK);
+	assert_int_equal(aut_store_run_insert(f->db, &run, NULL), AUT_OK);
+	asked_us = f->clock.now_us;
+	aut_engine_wake(f->engine, AUT_EFFECT_RUN);
+	await(f, has_ended, &run.id, "a run of a minute ago");
+	aut_run_list list = run_of(f, &run.id);
+	assert_true(list.items[0].started_at - asked_us <= 1200 * AUT_US_PER_MS);
+	aut_run_list_done(&list);
+}
+
 int
 main(void)
 {
@@ -659,6 +685,7 @@ main(void)
 #define TEST(name)      cmocka_unit_test_setup_teardown(name, setup, teardown)
 #define STUB_TEST(name) cmocka_unit_test_setup_teardown(name, setup_stub, teardown)
 	const struct CMUnitTest tests[] = {
+		TEST(test_engine__a_run_that_was_long_in_coming_is_found),
 		TEST(test_engine__run_ends_with_its_true_result),
 		TEST(test_engine__nothing_of_a_run_stays_on_the_agent),
 		STUB_TEST(test_engine__schedule_fires_once_a_slot_and_records_a_gap),
