@@ -55,12 +55,17 @@ volatile sig_atomic_t client_interrupted;
 	  "cron expression: minute hour day month weekday [second [year]];\n"                          \
 	  "      without it the automation runs only when asked")                                      \
 	X(TEXT, "", 0, "tz", " ZONE", tz, 0, 0, "time zone of the schedule (default UTC)")             \
+	X(TEXT, "", 0, "event", " SOURCE", event, 0, 0,                                                \
+	  "run for events of this source: github, or that of a webhook")                               \
+	X(TEXT, "", 0, "on", " LIST", patterns, 0, 0,                                                  \
+	  "patterns of the events' keys, with commas between (default *)")                             \
+	X(TEXT, "", 0, "filter", " EXPR", filter, 0, 0, "JMESPath over the event that must be true")   \
 	X(INT, "", 0, "timeout", " N", timeout, 1, 31536000, "seconds a run may take")                 \
 	X(TEXT, "", 0, "description", " TEXT", description, 0, 0, "for people")                        \
 	X(TEXT, "", 0, "model", " NAME", model, 0, 0, "model profile that runs are told")              \
 	X(TEXT, "", 0, "env", " LIST", env, 0, 0,                                                      \
 	  "variables for its runs: names with commas between, whose values are taken from\n"           \
-	  "      this environment; @FILE reads lines NAME=VALUE; NAME=VALUE is one of them")            \
+	  "      this environment; @FILE reads lines NAME=VALUE; NAME=VALUE is one of them")           \
 	X(FLAG, "", 0, "disabled", "", disabled, 0, 0, "create it paused")
 
 #define OPTIONS_EDIT(X)                                                                            \
@@ -69,6 +74,9 @@ volatile sig_atomic_t client_interrupted;
 	  "another cron expression; in the zone it has unless --tz says another")                      \
 	X(TEXT, "", 0, "tz", " ZONE", tz, 0, 0, "another time zone for the schedule it has or gets")   \
 	X(FLAG, "", 0, "manual", "", manual, 0, 0, "no schedule any more: it runs only when asked")    \
+	X(TEXT, "", 0, "event", " SOURCE", event, 0, 0, "run for events of this source")               \
+	X(TEXT, "", 0, "on", " LIST", patterns, 0, 0, "other patterns of the events' keys")            \
+	X(TEXT, "", 0, "filter", " EXPR", filter, 0, 0, "another filter; '' takes it away")            \
 	X(INT, "", 0, "timeout", " N", timeout, 0, 31536000,                                           \
 	  "seconds a run may take; 0: the default again")                                              \
 	X(TEXT, "", 0, "description", " TEXT", description, 0, 0, "for people; '' takes it away")      \
@@ -101,6 +109,18 @@ volatile sig_atomic_t client_interrupted;
 	  "create: a secret of your own; - reads it from standard input")                              \
 	X(FLAG, "", 0, "on", "", on, 0, 0, "edit: take deliveries again")                              \
 	X(FLAG, "", 0, "off", "", off, 0, 0, "edit: refuse deliveries")
+
+#define OPTIONS_EVENTS(X)                                                                          \
+	X(TEXT, "", 0, "source", " SOURCE", source, 0, 0, "only events of this source")                \
+	X(TEXT, "", 0, "key", " KEY", key, 0, 0, "only events with this key")                          \
+	X(TEXT, "", 0, "state", " STATE", state, 0, 0, "MATCHED, UNMATCHED, IGNORED or UNPARSEABLE")   \
+	X(INT, "-n, ", 'n', "limit", " N", count, 1, 10000, "how many of the newest (default 20)")
+
+#define OPTIONS_TEST_FILTER(X)                                                                     \
+	X(TEXT, "", 0, "source", " SOURCE", source, 0, 0, "only events of this source")                \
+	X(TEXT, "", 0, "on", " LIST", patterns, 0, 0,                                                  \
+	  "patterns of keys that must match, too, with commas between")                                \
+	X(INT, "-n, ", 'n', "last", " N", count, 1, 100, "how many of the newest (default 20)")
 
 #define OPTIONS_BACKUP(X)                                                                          \
 	X(TEXT, "", 0, "db", " PATH", db, 0, 0,                                                        \
@@ -150,6 +170,8 @@ static const client_option run_options[] = TABLE(OPTIONS_RUN);
 static const client_option runs_options[] = TABLE(OPTIONS_RUNS);
 static const client_option logs_options[] = TABLE(OPTIONS_LOGS);
 static const client_option webhook_options[] = TABLE(OPTIONS_WEBHOOK);
+static const client_option events_options[] = TABLE(OPTIONS_EVENTS);
+static const client_option test_filter_options[] = TABLE(OPTIONS_TEST_FILTER);
 static const client_option plain_options[] = TABLE(NO_OPTIONS);
 
 /* ---- commands ---------------------------------------------------------------------------------------- */
@@ -211,18 +233,31 @@ const aut_command aut_client_commands[] = {
 			"Ends a run that waits or executes: its processes are told to end.", NO_OPTIONS),
 	COMMAND("rm", "delete an automation", "NAME|ID [options]",
 			"Its waiting runs are skipped; one that executes goes on to its end.", NO_OPTIONS),
+	COMMAND("webhook", "sources of events of your own",
+			"(list | create | show | edit | rotate | rm) [SOURCE] [options]",
+			"list      all of them\n"
+			"create    a new one; prints the secret that signs its deliveries, once\n"
+			"show      one of them, without its secret\n"
+			"edit      change what the options name\n"
+			"rotate    make a new secret and print it; the old one is worth nothing at once\n"
+			"rm        forget it\n\n"
+			"  automation webhook create orders --key 'event.type' --id-header X-Delivery\n"
+			"  automation webhook rotate orders >orders.secret",
+			OPTIONS_WEBHOOK),
+	COMMAND("events", "show what came in and what it matched", "[show ID] [options]",
+			"The newest events.  show ID: one of them, with its payload, its runs, and for each\n"
+			"automation that was asked which clause let it through or stopped it.\n\n"
+			"  automation events --source github --state UNMATCHED",
+			OPTIONS_EVENTS),
 	COMMAND(
-		"webhook", "sources of events of your own",
-		"(list | create | show | edit | rotate | rm) [SOURCE] [options]",
-		"list      all of them\n"
-		"create    a new one; prints the secret that signs its deliveries, once\n"
-		"show      one of them, without its secret\n"
-		"edit      change what the options name\n"
-		"rotate    make a new secret and print it; the old one is worth nothing at once\n"
-		"rm        forget it\n\n"
-		"  automation webhook create orders --key 'event.type' --id-header X-Delivery\n"
-		"  automation webhook rotate orders >orders.secret",
-		OPTIONS_WEBHOOK),
+		"replay", "match an event again", "ID [options]",
+		"Holds a kept event against the automations as they are now, and prints the ids of the\n"
+		"runs that makes.",
+		NO_OPTIONS),
+	COMMAND("test-filter", "try a filter on the newest events", "EXPR [options]",
+			"Which of them would pass, and why the others would not.  Starts nothing.\n\n"
+			"  automation test-filter \"ref == 'refs/heads/main'\" --source github --on push",
+			OPTIONS_TEST_FILTER),
 	COMMAND(
 		"doctor", "look for what is wrong on this machine", "[options]",
 		"Looks at the state folder, its secrets, the database, the daemon, the agent, the port, "
@@ -254,8 +289,12 @@ static const client_spec specs[] = {
 	{&aut_client_commands[9], plain_options, "RUN", true, false, client_cmd_cancel, NULL},
 	{&aut_client_commands[10], plain_options, "NAME|ID", true, false, client_cmd_rm, NULL},
 	{&aut_client_commands[11], webhook_options, "VERB", true, false, client_cmd_webhook, "SOURCE"},
-	{&aut_client_commands[12], plain_options, NULL, false, true, client_cmd_doctor, NULL},
-	{&aut_client_commands[13], backup_options, "FILE", true, true, client_cmd_backup, NULL},
+	{&aut_client_commands[12], events_options, "show", false, false, client_cmd_events, "ID"},
+	{&aut_client_commands[13], plain_options, "ID", true, false, client_cmd_replay, NULL},
+	{&aut_client_commands[14], test_filter_options, "EXPR", true, false, client_cmd_test_filter,
+	 NULL},
+	{&aut_client_commands[15], plain_options, NULL, false, true, client_cmd_doctor, NULL},
+	{&aut_client_commands[16], backup_options, "FILE", true, true, client_cmd_backup, NULL},
 };
 
 const client_spec *

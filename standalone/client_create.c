@@ -36,8 +36,12 @@ check(client *c, aut_error *err)
 
 	if (status == AUT_OK)
 		status = client_prompt_check(c, err);
+	if (status == AUT_OK)
+		status = client_event_check(c, err);
 	if (status != AUT_OK)
 		return status;
+	if (a->event == NULL && client_event_given(a))
+		return client_usage(c, err, "--on and --filter go with --event SOURCE");
 	if (sources == 0 && a->prompt == NULL)
 		return client_usage(c, err,
 							"what shall it run?  Give --script FILE, --dir FOLDER, --tarball FILE "
@@ -116,6 +120,8 @@ trigger(const client_args *a)
 {
 	json_t *out;
 
+	if (client_event_given(a))
+		return client_event_trigger(a, NULL);
 	/* no schedule: only by hand, which is an event of the reserved source `manual` */
 	if (a->schedule == NULL)
 		return json_pack("{s:s, s:s, s:[]}", "type", "event", "source", "manual", "on");
@@ -200,6 +206,11 @@ report(client *c, const json_t *made, aut_error *err)
 	else if (c->args->schedule != NULL)
 		(void) fprintf(stderr, "it is paused; start its schedule with: automation resume %s\n",
 					   typed_name(c->args->operand, id));
+	else if (c->args->event != NULL && c->args->disabled)
+		(void) fprintf(stderr, "it is paused; let events start it with: automation resume %s\n",
+					   typed_name(c->args->operand, id));
+	else if (c->args->event != NULL)
+		(void) fprintf(stderr, "events start it; what comes in is told by: automation events\n");
 	else
 		(void) fprintf(stderr, "it has no schedule; run it with: automation run %s\n",
 					   typed_name(c->args->operand, id));

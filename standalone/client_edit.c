@@ -25,15 +25,17 @@ check(client *c, bool *out_program, aut_error *err)
 
 	if (status == AUT_OK)
 		status = client_prompt_check(c, err);
+	if (status == AUT_OK)
+		status = client_event_check(c, err);
 	if (status != AUT_OK)
 		return status;
 	*out_program = sources > 0;
-	if (a->manual && (a->schedule != NULL || a->tz != NULL))
-		return client_usage(c, err,
-							"--manual takes the schedule away; give either it or --schedule");
+	if (a->manual && (a->schedule != NULL || a->tz != NULL || client_event_given(a)))
+		return client_usage(
+			c, err, "--manual takes the trigger away; give either it or --schedule or --event");
 	if (sources == 0 && a->new_name == NULL && a->schedule == NULL && a->tz == NULL && !a->manual &&
 		!TIMEOUT_GIVEN(a) && a->description == NULL && a->model == NULL && a->entrypoint == NULL &&
-		a->prompt == NULL && a->repo == NULL && a->env == NULL)
+		a->prompt == NULL && a->repo == NULL && a->env == NULL && !client_event_given(a))
 		return client_usage(
 			c, err, "what shall change?  Give an option; automation edit --help lists them");
 	return AUT_OK;
@@ -46,12 +48,18 @@ new_trigger(client *c, const json_t *automation, json_t **out, aut_error *err)
 	const client_args *a = c->args;
 	const json_t *now = json_object_get(automation, "trigger");
 	bool is_cron = strcmp(client_json_text(now, "type", ""), "cron") == 0;
+	const char *source = client_json_text(now, "source", "");
+	bool hears = !is_cron && strcmp(source, "manual") != 0 && strcmp(source, "sql") != 0;
 	const char *zone = a->tz != NULL ? a->tz : is_cron ? aut_json_string(now, "timezone") : NULL;
 	json_t *trigger = NULL;
 	bool ok = true;
 
 	if (a->manual)
 		trigger = json_pack("{s:s, s:s, s:[]}", "type", "event", "source", "manual", "on");
+	else if (client_event_given(a) && !hears && a->event == NULL)
+		return client_usage(c, err, "--on and --filter go with --event SOURCE: no events start it");
+	else if (client_event_given(a))
+		trigger = client_event_trigger(a, hears ? now : NULL);
 	else if (a->schedule == NULL && a->tz == NULL)
 		return AUT_OK;
 	else if (a->schedule == NULL && !is_cron)
@@ -64,7 +72,7 @@ new_trigger(client *c, const json_t *automation, json_t **out, aut_error *err)
 		trigger = json_pack("{s:s}", "type", "cron");
 	if (trigger != NULL && a->schedule != NULL)
 		ok = aut_json_set(trigger, "schedule", json_string(a->schedule));
-	if (trigger != NULL && !a->manual && zone != NULL)
+	if (trigger != NULL && !a->manual && !client_event_given(a) && zone != NULL)
 		ok = ok && aut_json_set(trigger, "timezone", json_string(zone));
 	if (trigger == NULL || !ok)
 	{

@@ -15,6 +15,7 @@
  * client_runs.c     run ids; run, runs, logs, cancel
  * client_env.c      variables for runs
  * client_webhook.c  sources of events
+ * client_events.c   events; triggers made of them
  * client_words.c    names and run ids for completions
  * client_follow.c   server-sent events, following a run
  * cmd_doctor.c, cmd_backup.c   doctor and backup, which work without a daemon
@@ -49,6 +50,8 @@ typedef struct client_args
 	/* webhook */
 	const char *key, *header, *scheme, *id_header, *secret_file;
 	bool on, off;
+	/* events, test-filter; create and edit with --event */
+	const char *event, *patterns, *filter, *source, *state;
 	/* backup */
 	const char *db;
 	/* run, logs */
@@ -322,6 +325,14 @@ aut_status client_cmd_pause(client *c, aut_error *err);
 aut_status client_cmd_resume(client *c, aut_error *err);
 aut_status client_cmd_rm(client *c, aut_error *err);
 aut_status client_cmd_webhook(client *c, aut_error *err);
+aut_status client_cmd_events(client *c, aut_error *err);
+aut_status client_cmd_replay(client *c, aut_error *err);
+aut_status client_cmd_test_filter(client *c, aut_error *err);
+/* --event, --on, --filter (client_events.c): is any of them given; do they fit to the others; the trigger
+ * they make of what is now (NULL: nothing they could change), NULL when an argument is no UTF-8. */
+bool client_event_given(const client_args *a);
+aut_status client_event_check(client *c, aut_error *err);
+json_t *client_event_trigger(const client_args *a, const json_t *now);
 /* --env into body, if it was given (client_env.c). */
 aut_status client_env_member(const client *c, json_t *body, aut_error *err);
 aut_status client_cmd_run(client *c, aut_error *err);
