@@ -16,6 +16,8 @@ from schemathesis.specs.openapi.checks import (content_type_conformance, respons
                                                response_schema_conformance, status_code_conformance)
 from schemathesis.checks import not_a_server_error
 
+from test_events import Source
+
 CHECKS = [not_a_server_error, status_code_conformance, content_type_conformance,
           response_headers_conformance, response_schema_conformance]
 EXAMPLES = int(os.environ.get("AUT_SCHEMATHESIS_EXAMPLES", "15"))
@@ -28,11 +30,16 @@ def described(api):
     run = api.dispatch(automation["id"])
     api.ended(run["id"])
     upload = api.upload(b"x")
+    source = Source(api)
+    source.automation()
+    assert source.send({"type": "t"}).status_code == 200
+    known = {"automation_id": automation["id"], "run_id": run["id"], "upload_id": upload["id"],
+             "webhook_id": source.id, "event_id": source.newest()["id"]}
     schema = schemathesis.openapi.from_dict(api.get("/openapi.json", key=False).json())
     schema.config.base_url = api.url
     # its systematic cases take minutes: AUT_SCHEMATHESIS_COVERAGE=1 runs them, too
     schema.config.phases.coverage.enabled = bool(os.environ.get("AUT_SCHEMATHESIS_COVERAGE"))
-    return schema, {"automation_id": automation["id"], "run_id": run["id"], "upload_id": upload["id"]}
+    return schema, known
 
 
 turn = itertools.count()
