@@ -67,6 +67,7 @@ SELECT automation.emit('', '{}', key => 'x');
 SELECT automation.emit('manual', '{}', key => 'x');
 SELECT automation.emit('sql', '{}', key => 'x');
 SELECT automation.emit('shop', '[1]', key => repeat('k', 5000));
+SELECT automation.emit('shop', jsonb_build_object('type', repeat('t', 1048576)));
 SELECT automation.replay('00000000-0000-7000-8000-000000000000');
 SELECT automation.explain('00000000-0000-7000-8000-000000000000');
 -- Built-in sources speak for others, and events of all are for those who may see all.

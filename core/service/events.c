@@ -411,7 +411,7 @@ emission_body(const aut_emission *emission, aut_buf *body, aut_error *err)
 	if (wrapped)
 		aut_buf_putc(body, '}');
 	if (body->status == AUT_ELIMIT)
-		return aut_fail(err, AUT_ELIMIT, "the payload is larger than %d bytes", AUT_EVENT_BODY_MAX);
+		return aut_fail(err, AUT_ELIMIT, "the payload is larger than %d bytes", AUT_EMISSION_MAX);
 	return body->status == AUT_OK ? AUT_OK : no_memory(err);
 }
 
@@ -463,7 +463,7 @@ aut_service_event_emit(aut_call *call, aut_event_cache *cache, const aut_emissio
 	aut_buf body;
 	aut_status status = check_emission(call, emission, err);
 
-	aut_buf_init(&body, AUT_EVENT_BODY_MAX);
+	aut_buf_init(&body, AUT_EMISSION_MAX);
 	if (status == AUT_OK)
 		status = emission_body(emission, &body, err);
 	if (status == AUT_OK)

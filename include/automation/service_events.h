@@ -48,6 +48,8 @@ aut_status aut_service_event_accept(aut_call *call, aut_event_cache *cache,
 									const aut_delivery *delivery, json_t **out,
 									aut_error *out_refused, aut_error *err);
 
+#define AUT_EMISSION_MAX 1048576 /* as deliveries over HTTP: runs get it in an environment variable */
+
 /* An event of somebody who needs no signature, because the caller is known and may manage. */
 typedef struct aut_emission
 {
