@@ -296,7 +296,8 @@ def test_manual__has_every_command_and_option():
     page = call("help", "--man").stdout
     assert page.count("\n.SS ") == len(commands())
     for command in commands():
-        section = page.partition(f"\n.SS {command}\n")[2].partition("\n.SS ")[0]
+        heading = command.replace("-", "\\-")
+        section = page.partition(f"\n.SS {heading}\n")[2].partition("\n.SS ")[0]
         assert section, command
         for letter, option in options(command):
             assert "\\fB" + option.replace("-", "\\-") + "\\fR" in section, (command, option)
