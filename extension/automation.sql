@@ -174,7 +174,8 @@ SELECT a.id,
        (SELECT v.names FROM automation.environment v WHERE v.automation_id OPERATOR(pg_catalog.=) a.id) AS environment,
        CASE WHEN a.trigger_type OPERATOR(pg_catalog.=) 'event' THEN a.trigger OPERATOR(pg_catalog.->>) 'source' END AS event,
        CASE WHEN a.trigger_type OPERATOR(pg_catalog.=) 'event' THEN a.trigger OPERATOR(pg_catalog.->) 'on' END AS on_keys,
-       CASE WHEN a.trigger_type OPERATOR(pg_catalog.=) 'event' THEN a.trigger OPERATOR(pg_catalog.->>) 'filter' END AS filter
+       CASE WHEN a.trigger_type OPERATOR(pg_catalog.=) 'event' THEN a.trigger OPERATOR(pg_catalog.->>) 'filter' END AS filter,
+       a.wait_at_limit
   FROM automation.automation a
   LEFT JOIN automation.schedule s ON s.automation_id OPERATOR(pg_catalog.=) a.id
   LEFT JOIN automation.sql_action x ON x.automation_id OPERATOR(pg_catalog.=) a.id
@@ -186,6 +187,7 @@ COMMENT ON COLUMN automation.automations.next_fire_at IS 'When the schedule fire
 COMMENT ON COLUMN automation.automations.sql IS 'The text of a SQL action; null for what runs on an agent.';
 COMMENT ON COLUMN automation.automations.environment IS 'Names of the variables its runs get; null when there are none.';
 COMMENT ON COLUMN automation.automations.event IS 'The source of the events that start it; manual: trigger() only, sql: changes of tables.';
+COMMENT ON COLUMN automation.automations.wait_at_limit IS 'In the cloud: whether its runs wait where its owner may have no more sandboxes; else they are skipped.';
 COMMENT ON COLUMN automation.automations.timeout IS 'Longest time a run may take.';
 
 CREATE FUNCTION automation._waits_for_backend()
@@ -358,13 +360,14 @@ CREATE FUNCTION automation.create(
     environment jsonb DEFAULT NULL,
     event text DEFAULT NULL,
     on_keys text[] DEFAULT NULL,
-    filter text DEFAULT NULL)
+    filter text DEFAULT NULL,
+    wait_at_limit boolean DEFAULT NULL)
 RETURNS uuid
 LANGUAGE c VOLATILE CALLED ON NULL INPUT PARALLEL UNSAFE
 AS 'MODULE_PATHNAME', 'automation_create';
-COMMENT ON FUNCTION automation.create(text, text, text, text, text, bytea, text, text, interval, boolean, text, text, text, jsonb, text, text[], text) IS
-'Create an automation and return its id. Give its code as script (text), tarball (gzip), tarball_url, or sql (executed in this database as its owner). With schedule (cron) it fires by itself in timezone (UTC unless given); with event (a source: github, or that of a webhook) for each event whose key is like one of on_keys (all unless given) and that filter (JMESPath over the payload) lets through; else by trigger() only. environment is an object of variables for its runs: kept sealed (automation.secret_key_file), never shown.';
-REVOKE ALL ON FUNCTION automation.create(text, text, text, text, text, bytea, text, text, interval, boolean, text, text, text, jsonb, text, text[], text) FROM PUBLIC;
+COMMENT ON FUNCTION automation.create(text, text, text, text, text, bytea, text, text, interval, boolean, text, text, text, jsonb, text, text[], text, boolean) IS
+'Create an automation and return its id. Give its code as script (text), tarball (gzip), tarball_url, or sql (executed in this database as its owner). With schedule (cron) it fires by itself in timezone (UTC unless given); with event (a source: github, or that of a webhook) for each event whose key is like one of on_keys (all unless given) and that filter (JMESPath over the payload) lets through; else by trigger() only. environment is an object of variables for its runs: kept sealed (automation.secret_key_file), never shown. With wait_at_limit its runs wait, in the cloud, where no more sandboxes are allowed, in place of being skipped.';
+REVOKE ALL ON FUNCTION automation.create(text, text, text, text, text, bytea, text, text, interval, boolean, text, text, text, jsonb, text, text[], text, boolean) FROM PUBLIC;
 
 CREATE FUNCTION automation.alter(
     name text,
@@ -384,13 +387,14 @@ CREATE FUNCTION automation.alter(
     environment jsonb DEFAULT NULL,
     event text DEFAULT NULL,
     on_keys text[] DEFAULT NULL,
-    filter text DEFAULT NULL)
+    filter text DEFAULT NULL,
+    wait_at_limit boolean DEFAULT NULL)
 RETURNS void
 LANGUAGE c VOLATILE CALLED ON NULL INPUT PARALLEL UNSAFE
 AS 'MODULE_PATHNAME', 'automation_alter';
-COMMENT ON FUNCTION automation.alter(text, text, text, text, text, text, bytea, text, text, interval, boolean, text, text, text, jsonb, text, text[], text) IS
+COMMENT ON FUNCTION automation.alter(text, text, text, text, text, text, bytea, text, text, interval, boolean, text, text, text, jsonb, text, text[], text, boolean) IS
 'Change an automation, found by name or id. What is not given stays as it is; an empty filter takes it away. environment names the variables that change; null takes one away, ''null'' all.';
-REVOKE ALL ON FUNCTION automation.alter(text, text, text, text, text, text, bytea, text, text, interval, boolean, text, text, text, jsonb, text, text[], text) FROM PUBLIC;
+REVOKE ALL ON FUNCTION automation.alter(text, text, text, text, text, text, bytea, text, text, interval, boolean, text, text, text, jsonb, text, text[], text, boolean) FROM PUBLIC;
 
 CREATE FUNCTION automation.create_prompt(
     name text,
@@ -686,8 +690,8 @@ GRANT EXECUTE ON FUNCTION automation._processes(), automation.doctor()
    TO automation_admin, automation_user, automation_reader;
 GRANT SELECT ON automation.workers TO automation_admin, automation_user, automation_reader;
 GRANT EXECUTE ON FUNCTION
-    automation.create(text, text, text, text, text, bytea, text, text, interval, boolean, text, text, text, jsonb, text, text[], text),
-    automation.alter(text, text, text, text, text, text, bytea, text, text, interval, boolean, text, text, text, jsonb, text, text[], text),
+    automation.create(text, text, text, text, text, bytea, text, text, interval, boolean, text, text, text, jsonb, text, text[], text, boolean),
+    automation.alter(text, text, text, text, text, text, bytea, text, text, interval, boolean, text, text, text, jsonb, text, text[], text, boolean),
     automation.create_prompt(text, text, jsonb, jsonb, text, text, text, interval, boolean, text),
     automation.alter_prompt(text, text, jsonb),
     automation.pause(text, text),

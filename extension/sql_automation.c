@@ -36,7 +36,7 @@ typedef struct definition
 	ArrayType *on_keys;
 	bytea *tarball;
 	char *environment; /* JSON text */
-	bool has_timeout, has_enabled, enabled;
+	bool has_timeout, has_enabled, enabled, has_wait_at_limit, wait_at_limit;
 	int64_t timeout_s;
 } definition;
 
@@ -141,6 +141,8 @@ definition_body(const definition *given)
 		ok = ok && aut_json_set(body, "timeout", json_integer(given->timeout_s));
 	if (given->has_enabled)
 		ok = ok && aut_json_set(body, "enabled", json_boolean(given->enabled));
+	if (given->has_wait_at_limit)
+		ok = ok && aut_json_set(body, "wait_at_limit", json_boolean(given->wait_at_limit));
 	if (given->environment != NULL)
 	{
 		json_t *variables = NULL;
@@ -262,6 +264,11 @@ read_definition(FunctionCallInfo fcinfo, int first, definition *out)
 	if (aut__arg_given(fcinfo, first + 14))
 		out->on_keys = PG_GETARG_ARRAYTYPE_P(first + 14);
 	out->filter = aut__arg_text(fcinfo, first + 15);
+	if (aut__arg_given(fcinfo, first + 16))
+	{
+		out->has_wait_at_limit = true;
+		out->wait_at_limit = PG_GETARG_BOOL(first + 16);
+	}
 	if (out->event != NULL && (out->schedule != NULL || out->timezone != NULL))
 		refuse("give either a schedule or an event");
 	if (out->event != NULL && (strcmp(out->event, "sql") == 0 || strcmp(out->event, "manual") == 0))
@@ -299,7 +306,7 @@ warn_without_backend(const aut_settings *settings)
 }
 
 /* create(name, script, entrypoint, schedule, timezone, tarball, tarball_url, description, timeout,
- *        enabled, model, setup_script, sql, environment, event, on_keys, filter) */
+ *        enabled, model, setup_script, sql, environment, event, on_keys, filter, wait_at_limit) */
 Datum
 automation_create(PG_FUNCTION_ARGS)
 {

@@ -29,6 +29,14 @@ SELECT automation.pause(id::text) FROM automation.automations WHERE name = 'nigh
 SELECT state FROM automation.automations WHERE name = 'nightly';
 SELECT automation.drop('nightly');
 SELECT count(*) FROM automation.automations WHERE name = 'nightly';
+-- At the limit of sandboxes: skipped unless it waits.
+SELECT automation.create('patient', script => 'echo', wait_at_limit => true) IS NOT NULL AS created;
+SELECT name, wait_at_limit FROM automation.automations WHERE name IN ('patient', 'from afar') ORDER BY name;
+SELECT automation.alter('patient', description => 'waits');
+SELECT wait_at_limit FROM automation.automations WHERE name = 'patient';
+SELECT automation.alter('patient', wait_at_limit => false);
+SELECT wait_at_limit FROM automation.automations WHERE name = 'patient';
+SELECT automation.drop('patient');
 -- Uploads.
 SELECT automation.upload('tarball', '\x1f8b0800', description => 'broken') IS NOT NULL AS kept;
 

@@ -33,6 +33,9 @@ volatile sig_atomic_t client_interrupted;
 	X(FLAG, "", 0, "utc", "", utc, 0, 0, "times as UTC timestamps")                                \
 	X(FLAG, "-h, ", 'h', "help", "", help, 0, 0, "this text")
 
+#define WAIT_AT_LIMIT_HELP                                                                         \
+	"in the cloud, its runs wait where no more sandboxes are allowed (default: skipped)"
+
 #define OPTIONS_CREATE(X)                                                                          \
 	X(TEXT, "", 0, "script", " FILE", script, 0, 0,                                                \
 	  "run this file; - reads it from standard input")                                             \
@@ -66,6 +69,7 @@ volatile sig_atomic_t client_interrupted;
 	X(TEXT, "", 0, "env", " LIST", env, 0, 0,                                                      \
 	  "variables for its runs: names with commas between, whose values are taken from\n"           \
 	  "      this environment; @FILE reads lines NAME=VALUE; NAME=VALUE is one of them")           \
+	X(TEXT, "", 0, "wait-at-limit", " yes|no", wait_at_limit, 0, 0, WAIT_AT_LIMIT_HELP)            \
 	X(FLAG, "", 0, "disabled", "", disabled, 0, 0, "create it paused")
 
 #define OPTIONS_EDIT(X)                                                                            \
@@ -81,6 +85,7 @@ volatile sig_atomic_t client_interrupted;
 	  "seconds a run may take; 0: the default again")                                              \
 	X(TEXT, "", 0, "description", " TEXT", description, 0, 0, "for people; '' takes it away")      \
 	X(TEXT, "", 0, "model", " NAME", model, 0, 0, "model profile; '' takes it away")               \
+	X(TEXT, "", 0, "wait-at-limit", " yes|no", wait_at_limit, 0, 0, WAIT_AT_LIMIT_HELP)            \
 	X(TEXT, "", 0, "entrypoint", " CMD", entrypoint, 0, 0, "another command to run")               \
 	X(TEXT, "", 0, "script", " FILE", script, 0, 0,                                                \
 	  "another program: this file; - reads it from standard input")                                \

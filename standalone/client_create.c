@@ -27,6 +27,24 @@ client_program_check(client *c, int *out_count, aut_error *err)
 	return AUT_OK;
 }
 
+aut_status
+client_wait_check(client *c, aut_error *err)
+{
+	const char *given = c->args->wait_at_limit;
+
+	if (given == NULL || strcmp(given, "yes") == 0 || strcmp(given, "no") == 0)
+		return AUT_OK;
+	c->exit_code = AUT_COMMAND_USAGE;
+	return aut_fail(err, AUT_EINVAL, "--wait-at-limit %.60s: yes or no is needed", given);
+}
+
+bool
+client_wait_member(const client_args *a, json_t *body)
+{
+	return a->wait_at_limit == NULL ||
+		   aut_json_set(body, "wait_at_limit", json_boolean(strcmp(a->wait_at_limit, "yes") == 0));
+}
+
 static aut_status
 check(client *c, aut_error *err)
 {
@@ -38,6 +56,8 @@ check(client *c, aut_error *err)
 		status = client_prompt_check(c, err);
 	if (status == AUT_OK)
 		status = client_event_check(c, err);
+	if (status == AUT_OK)
+		status = client_wait_check(c, err);
 	if (status != AUT_OK)
 		return status;
 	if (a->event == NULL && client_event_given(a))
@@ -152,6 +172,7 @@ request_body(const client_args *a, const char *tarball_path, const char *entry)
 		ok = aut_json_set(body, "timeout", json_integer(a->timeout));
 	if (ok && a->disabled)
 		ok = aut_json_set(body, "enabled", json_false());
+	ok = ok && client_wait_member(a, body);
 	if (ok)
 		return body;
 	json_decref(body);

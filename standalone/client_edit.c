@@ -27,6 +27,8 @@ check(client *c, bool *out_program, aut_error *err)
 		status = client_prompt_check(c, err);
 	if (status == AUT_OK)
 		status = client_event_check(c, err);
+	if (status == AUT_OK)
+		status = client_wait_check(c, err);
 	if (status != AUT_OK)
 		return status;
 	*out_program = sources > 0;
@@ -35,7 +37,8 @@ check(client *c, bool *out_program, aut_error *err)
 			c, err, "--manual takes the trigger away; give either it or --schedule or --event");
 	if (sources == 0 && a->new_name == NULL && a->schedule == NULL && a->tz == NULL && !a->manual &&
 		!TIMEOUT_GIVEN(a) && a->description == NULL && a->model == NULL && a->entrypoint == NULL &&
-		a->prompt == NULL && a->repo == NULL && a->env == NULL && !client_event_given(a))
+		a->prompt == NULL && a->repo == NULL && a->env == NULL && a->wait_at_limit == NULL &&
+		!client_event_given(a))
 		return client_usage(
 			c, err, "what shall change?  Give an option; automation edit --help lists them");
 	return AUT_OK;
@@ -104,7 +107,8 @@ request_body(const client_args *a, json_t *take_trigger, const char *tarball_pat
 		ok = aut_json_set(body, "name", json_string(a->new_name));
 	if (ok && TIMEOUT_GIVEN(a))
 		ok = aut_json_set(body, "timeout", a->timeout > 0 ? json_integer(a->timeout) : json_null());
-	ok = ok && set_text(body, "description", a->description) && set_text(body, "model", a->model);
+	ok = ok && set_text(body, "description", a->description) && set_text(body, "model", a->model) &&
+		 client_wait_member(a, body);
 	if (ok && tarball_path != NULL)
 		ok = aut_json_set(body, "tarball_path", json_string(tarball_path));
 	if (ok && entry != NULL)

@@ -41,7 +41,7 @@ typedef struct client_args
 	bool json, utc, help;
 	/* create */
 	const char *script, *dir, *tarball, *entrypoint, *schedule, *tz, *description, *model;
-	const char *prompt, *repo, *plugin, *env;
+	const char *prompt, *repo, *plugin, *env, *wait_at_limit;
 	int64_t timeout;
 	bool disabled;
 	/* edit; the others it shares with create */
@@ -335,6 +335,9 @@ aut_status client_event_check(client *c, aut_error *err);
 json_t *client_event_trigger(const client_args *a, const json_t *now);
 /* --env into body, if it was given (client_env.c). */
 aut_status client_env_member(const client *c, json_t *body, aut_error *err);
+/* --wait-at-limit (client_create.c): is it yes or no; into body, if it was given. */
+aut_status client_wait_check(client *c, aut_error *err);
+bool client_wait_member(const client_args *a, json_t *body);
 aut_status client_cmd_run(client *c, aut_error *err);
 aut_status client_cmd_runs(client *c, aut_error *err);
 aut_status client_cmd_logs(client *c, aut_error *err);

@@ -321,7 +321,7 @@ handle(void *payload, aut_exchange *exchange)
 	if ((match.route->flags & AUT_ROUTE_AUTH) == 0)
 		request_start(api, exchange, &match, NULL, NULL);
 	else if (aut__api_reports_itself(api, exchange, &match))
-		aut__api_admit(api, exchange, &match, aut_identity_local(), NULL);
+		aut__api_admit(api, exchange, &match, aut_identity_run(), NULL);
 	else if (aut__api_authenticate(api, exchange, &credential, &who, &err) != AUT_OK)
 		aut__api_reply_error(api, exchange, err.code, &err, NULL);
 	else if (who != NULL)

@@ -14,6 +14,7 @@
 #define REPLY_MAX       (4 * 1048576) /* an event carries up to 1 Mi characters of each stream */
 #define CALL_TIMEOUT_MS 60000
 #define COMMAND_GRACE_S 30
+#define LOCATION_MAX    8192 /* of a redirect */
 
 /* ---- life ---------------------------------------------------------------------------------- */
 
@@ -353,15 +354,34 @@ aut_agent_start(aut_agent *agent, const char *command, int64_t timeout_s, aut_ag
 
 /* ---- fetch: a command of ours that is waited for ----------------------------------------------- */
 
+/* What curl printed: the address a redirect names, or nothing. */
 static void
-fetch_ended(aut_agent *agent, int exit_code, const char *errors)
+fetch_answered(aut_agent *agent, const char *printed)
 {
-	if (exit_code == 0)
+	aut_agent_answer answer = {.result = AUT_AGENT_DONE, .retry_after_s = -1, .elapsed_s = -1};
+	aut_error error = AUT_ERROR_INIT;
+	char location[LOCATION_MAX];
+	size_t len = printed != NULL ? strcspn(printed, "\r\n") : 0;
+	if (len >= sizeof location)
 	{
-		aut_agent_answer answer = {.result = AUT_AGENT_DONE, .retry_after_s = -1, .elapsed_s = -1};
-		aut__agent_answer(agent, &answer);
+		aut_fail(&error, AUT_ELIMIT,
+				 "download of the tarball: the address of a redirect has more than %d bytes",
+				 LOCATION_MAX - 1);
+		aut__agent_answer_error(agent, AUT_AGENT_PERMANENT, &error, -1);
 		return;
 	}
+	if (len > 0)
+	{
+		memcpy(location, printed, len);
+		location[len] = '\0';
+		answer.location = location;
+	}
+	aut__agent_answer(agent, &answer);
+}
+
+static void
+fetch_failed(aut_agent *agent, int exit_code, const char *errors)
+{
 	/* curl: 22 with a 4xx means that the address is wrong for good, 63 that the file is too large. */
 	const char *status_text = errors != NULL ? strstr(errors, "error: 4") : NULL;
 	bool gone = exit_code == 22 && status_text != NULL;
@@ -389,8 +409,11 @@ polled(void *payload, const aut_http_reply *reply)
 		char errors[256] = "";
 		if (err_text != NULL)
 			snprintf(errors, sizeof errors, "%s", err_text);
+		if (exit_code == 0)
+			fetch_answered(agent, out_text);
+		else
+			fetch_failed(agent, exit_code, errors[0] != '\0' ? errors : NULL);
 		json_decref(root);
-		fetch_ended(agent, exit_code, errors[0] != '\0' ? errors : NULL);
 		return;
 	}
 	json_decref(root);
@@ -449,7 +472,7 @@ aut_agent_fetch(aut_agent *agent, const char *url, int64_t max_bytes, int64_t ti
 	aut_buf command;
 	aut_buf_init(&command, 16384);
 	aut_buf_printf(&command,
-				   "curl -fsSL --proto '=http,https' --proto-redir '=http,https' "
+				   "curl -fsS --proto '=http,https' -w '%%{redirect_url}' "
 				   "--max-filesize %lld --max-time %lld -o ",
 				   (long long) max_bytes, (long long) timeout_s);
 	aut_shell_quote(&command, agent->paths.tarball, strlen(agent->paths.tarball));

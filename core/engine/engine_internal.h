@@ -87,6 +87,8 @@ struct aut_job
 	aut_http_call *lookup; /* of the tarball's host, under url_policy */
 	aut_url_policy *url_policy;
 	void (*lookup_done)(aut_job *job);
+	char *location; /* where a redirect of the tarball's server leads */
+	int hops;       /* redirects so far */
 	aut_blob *blob;
 	aut_object_ref object; /* where the upload's bytes are, when not in the database */
 	aut_object_call *object_call;

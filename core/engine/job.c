@@ -179,6 +179,7 @@ aut__job_free(aut_job *job)
 	aut_run_task_done(&job->task);
 	aut_free(job->command_id);
 	aut_free(job->note);
+	aut_free(job->location);
 	aut_free(job);
 }
 

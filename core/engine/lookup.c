@@ -4,9 +4,9 @@
  *
  * A tarball's URL was judged by its text when it was stored.  What its name resolves to is asked for
  * here, right before the agent downloads from it: every address must be one that the policy allows
- * (core/service/url_rules.c).  The agent resolves the name again by itself, later and elsewhere; what it
- * is served by a redirect is between it and that server.  So this keeps honest mistakes and plain
- * attempts away from the inside; where runs must not reach the inside at all, their network has to say so.
+ * (core/service/url_rules.c).  The agent follows no redirect by itself: it tells where one leads, and that
+ * is judged here like the first address, by its text, too (tarball.c).  The agent resolves the name again,
+ * later and elsewhere; so where runs must not reach the inside at all, their network has to say so.
  *
  * Nothing is connected to.  No answer is an answer to be asked for again.
  */
@@ -46,13 +46,16 @@ aut__job_lookup(aut_job *job, const char *url, void (*done)(aut_job *job), aut_e
 								.payload = job};
 	aut_status status;
 
-	if (!aut_urls_need_lookup(options->settings))
+	aut__job_lookup_drop(job);
+	status = aut_url_policy_of(options->settings, &job->url_policy, err);
+	if (status == AUT_OK)
+		status = aut_url_policy_check(job->url_policy, url, err);
+	if (status == AUT_OK && !aut_urls_need_lookup(options->settings))
 	{
+		aut__job_lookup_drop(job);
 		done(job);
 		return AUT_OK;
 	}
-	aut__job_lookup_drop(job);
-	status = aut_url_policy_of(options->settings, &job->url_policy, err);
 	request.policy = job->url_policy;
 	job->lookup_done = done;
 	if (status == AUT_OK)

@@ -4,7 +4,7 @@
  *
  *   an upload in the database     read in a unit, uploaded to the agent
  *   an upload outside of it       read from its store after that unit, uploaded to the agent
- *   http://, https://             downloaded by the agent
+ *   http://, https://             downloaded by the agent; each redirect is judged before it is followed
  *   s3://, gs://                  downloaded by the agent from a URL we sign, or by us
  *
  * Uploads in memory are shared (blobs.c).  Objects are read few at a time, so that memory stays bounded
@@ -18,6 +18,7 @@
 #define OBJECT_TRIES_MAX 6 /* 0.2 to 3.2 s apart: a store may be away for a moment */
 #define OBJECT_WAIT_MS   100
 #define BLOB_BYTES_MAX   (64 * 1048576) /* no tarball of a bucket is read while more is in memory */
+#define HOPS_MAX         10             /* redirects that are followed */
 #define SOURCE_BYTES_MAX (16 * 1048576) /* of a tarball that goes through this process */
 
 static void
@@ -254,13 +255,15 @@ aut__job_tarball_forget(aut_job *job)
 
 /* ---- to the agent -------------------------------------------------------------------------- */
 
+static void fetched(void *payload, const aut_agent_answer *answer);
+
 static void
 fetch(aut_job *job, const char *url)
 {
 	aut_error err = AUT_ERROR_INIT;
 	const aut_settings *s = job->engine->options.settings;
 	aut_status status = aut_agent_fetch(job->agent, url, s->external_max_filesize,
-										s->external_download_timeout, aut__job_answered, job, &err);
+										s->external_download_timeout, fetched, job, &err);
 	if (status != AUT_OK)
 		aut__job_not_begun(job, status, &err);
 }
@@ -268,7 +271,39 @@ fetch(aut_job *job, const char *url)
 static void
 fetch_allowed(aut_job *job)
 {
-	fetch(job, job->task.tarball_path);
+	fetch(job, job->location != NULL ? job->location : job->task.tarball_path);
+}
+
+/* The tarball is said to be elsewhere: judge that address like the first. */
+static void
+follow(aut_job *job, const char *location)
+{
+	aut_error err = AUT_ERROR_INIT;
+	aut_status status = AUT_OK;
+	aut_free(job->location);
+	job->location = aut_strdup(location);
+	if (job->location == NULL)
+		status = aut_fail(&err, AUT_ENOMEM, "no memory for an address");
+	else if (++job->hops > HOPS_MAX)
+	{
+		fail(job, AUT_ELIMIT, "download of the tarball: more than 10 redirects");
+		return;
+	}
+	if (status == AUT_OK)
+		status = aut__job_lookup(job, job->location, fetch_allowed, &err);
+	if (status == AUT_EDENIED)
+		(void) aut_error_context(&err, "redirected");
+	if (status != AUT_OK)
+		aut__job_not_begun(job, status, &err);
+}
+
+static void
+fetched(void *payload, const aut_agent_answer *answer)
+{
+	if (answer->result == AUT_AGENT_DONE && answer->location != NULL)
+		follow(payload, answer->location);
+	else
+		aut__job_answered(payload, answer);
 }
 
 void
@@ -278,6 +313,10 @@ aut__job_tarball_fetch(aut_job *job)
 	const char *path = job->task.tarball_path;
 	char *made = NULL;
 	aut_status status;
+	/* from the beginning, also when it is repeated */
+	aut_free(job->location);
+	job->location = NULL;
+	job->hops = 0;
 	/* The host of a bucket is the operator's word; that of a URL is its author's, and is looked up. */
 	if (!aut_object_is_address(path))
 		status = aut__job_lookup(job, path, fetch_allowed, &err);

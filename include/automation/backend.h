@@ -157,6 +157,8 @@ typedef struct aut_agent_answer
 	aut_error error;        /* when not DONE */
 	int64_t retry_after_s;  /* or -1 */
 	const char *command_id; /* start */
+	/* fetch: there is no tarball, but this address instead; NULL: it is there */
+	const char *location;
 	const char *data;       /* output: bytes at `offset` of the stream */
 	size_t len;
 	int64_t offset;
@@ -186,7 +188,8 @@ const aut_attempt_paths *aut_agent_paths(const aut_agent *agent);
  * nothing to wait for. */
 aut_status aut_agent_upload(aut_agent *agent, const char *path, const void *lent_data, size_t len,
 							aut_agent_cb cb, void *payload, aut_error *err);
-/* Let the agent download an http(s) tarball to paths->tarball. */
+/* Let the agent download an http(s) tarball to paths->tarball.  It follows no redirect: where one leads is
+ * the answer's location, for the caller to judge and to fetch next. */
 aut_status aut_agent_fetch(aut_agent *agent, const char *url, int64_t max_bytes, int64_t timeout_s,
 						   aut_agent_cb cb, void *payload, aut_error *err);
 aut_status aut_agent_start(aut_agent *agent, const char *command, int64_t timeout_s,

@@ -28,6 +28,8 @@ typedef struct aut_identity
 	bool view;         /* view_automations */
 	bool manage;       /* manage_automations */
 	const char *db_role; /* database role (SQL door), else NULL */
+	/* A run that proved to be the one the call is about: it may report, whosever it is. */
+	bool itself;
 	/* What the cloud says of its users: an object whose keys are the names of their model profiles (NULL:
 	 * not known, any name passes), and the one they use (or NULL). */
 	const json_t *llm_profiles;
@@ -44,6 +46,8 @@ typedef struct aut_agent_profiles
 
 /* The fixed local identity: UUIDv5(DNS, "openhands-local-user" / "openhands-local-org"), all rights. */
 const aut_identity *aut_identity_local(void);
+/* A run that reports about itself.  The door has seen its token (aut_run_token) of this very run. */
+const aut_identity *aut_identity_run(void);
 /* The identity of a database role: local org, user UUIDv5(DNS, "automation-role:<role>").  role must
  * outlive it. */
 aut_status aut_identity_for_role(const char *role, aut_identity *out, aut_error *err);

@@ -9,7 +9,7 @@ import uuid
 import pytest
 import requests
 
-from conftest import NEVER, PREFIX, until
+from conftest import HOST, NEVER, PREFIX, until
 from upstream import MANAGE, VIEW, Upstream
 
 URL_TARBALL = "https://example.test/a.tar.gz"
@@ -431,6 +431,40 @@ def test_upstream__agent_profiles_are_checked_in_the_cloud(daemons):
         create(api, status=422, name="", agent_profile_id=there)
         create(api)
         assert cloud.asked("Bearer a", path) == asked
+
+
+REPORTING = """
+{wait}
+call() {{ curl -sS --fail -X POST -H "Authorization: Bearer $AUTOMATION_CALLBACK_API_KEY" \\
+          -H 'Content-Type: application/json' -d "$2" "$1" >/dev/null; }}
+call "$AUTOMATION_PHASE_URL" '{{"phase":"half way"}}'
+call "$AUTOMATION_CALLBACK_URL" '{{"status":"COMPLETED","conversation_id":"c1"}}'
+exit 7
+"""
+
+
+def test_upstream__a_run_reports_whosever_automation_it_is(request, server, api, cloud, gate):
+    script = "#!/bin/sh" + REPORTING.format(wait=gate.wait)
+    if HOST == "extension":
+        # with a key of its own it knows no users of the cloud: the automation becomes one's while it runs
+        automation = api.create(script=script)
+        run = api.dispatch(automation["id"])
+        server.query(f"UPDATE automation.automation SET org_id = '{uuid.uuid4()}', user_id = '{uuid.uuid4()}'"
+                     f" WHERE id = '{automation['id']}'")
+        assert api.get(f"/v1/runs/{run['id']}").status_code == 404
+        gate.open()
+        columns = "status, conversation_id, current_phase"
+        until(lambda: server.query(f"SELECT {columns} FROM automation.run WHERE id = '{run['id']}'"),
+              lambda row: row == "COMPLETED|c1|half way", 30, "the run's report")
+        return
+    name = key()
+    cloud.person(f"Bearer {name}")
+    api = request.getfixturevalue("shared")(name)
+    run = api.dispatch(api.create(script=script)["id"])
+    gate.open()
+    ended = api.ended(run["id"])
+    assert (ended["status"], ended["conversation_id"]) == ("COMPLETED", "c1"), ended
+    assert ended["current_phase"] == "half way"
 
 
 def test_upstream__many_at_once(shared, cloud):

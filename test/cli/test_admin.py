@@ -49,6 +49,15 @@ def test_edit__changes_what_is_named_and_leaves_the_rest(daemon, name):
     assert after["description"] == "after" and after["timeout"] == 60
 
 
+def test_edit__waiting_at_the_limit_is_switched_on_and_off(daemon, name):
+    daemon("create", name, "--script", "-", "--wait-at-limit", "yes", stdin=HELLO)
+    assert daemon.json("show", name)["wait_at_limit"] is True
+    assert re.search(r"^wait_at_limit +true$", daemon("show", name).stdout, re.M)
+    assert daemon.json("edit", name, "--description", "x")["wait_at_limit"] is True
+    assert daemon.json("edit", name, "--wait-at-limit=no")["wait_at_limit"] is False
+    assert "--wait-at-limit" in daemon("create", name, "--script", "-", "--wait-at-limit", "1", code=2).stderr
+
+
 def test_edit__schedule_keeps_its_zone_and_zone_its_schedule(daemon, name):
     daemon("create", name, "--script", "-", "-s", "0 3 1 1 *", "--tz", "Europe/Berlin", stdin=HELLO)
     done = daemon("edit", name, "--schedule", "0 4 1 1 *")
@@ -103,6 +112,7 @@ def test_edit__a_refused_change_leaves_nothing_behind(daemon, name):
         (["--manual", "--schedule", "@daily"], "--manual"),
         (["--timeout", "-1"], "a whole number from 0"),
         (["--disabled"], "unknown option --disabled"),
+        (["--wait-at-limit", "maybe"], "yes or no"),
     ],
 )
 def test_edit__called_wrongly_exits_2(daemon, args, part):

@@ -171,7 +171,7 @@ test_help__every_option_of_every_command_is_described(void **state)
 			aut_free(line);
 		}
 	}
-	assert_int_equal(commands, 14);
+	assert_int_equal(commands, 17);
 	assert_null(client_spec_find("serve"));
 }
 
