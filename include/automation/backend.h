@@ -4,7 +4,7 @@
  *
  * A backend answers where a run executes: it acquires a place (a configured agent server; a cloud
  * sandbox), renews it and releases it.  What happens at the place - upload, environment, start, look,
- * stop, clean up - is the same everywhere and stands once, in core/backend/steps.c.
+ * stop, clean up - is the same everywhere and stands once, in core/backend/agent*.c.
  *
  * All calls are asynchronous on the loop; callbacks run in a later round, exactly once, unless the
  * operation was cancelled.

@@ -16,7 +16,10 @@
  *   run_output   what a run printed, in chunks keyed by byte offset; the newest part is kept
  *   dedupe       keys that triggers were given, and the runs they made
  *   disable_event   when and why an automation was switched off
- *   upload, upload_data   tarballs kept in the database
+ *   upload, upload_data   tarballs; their bytes, where they are kept in the database
+ *   sandbox      the ledger: sandboxes of the cloud we answer for
+ *   event, event_trigger, event_generation   deliveries, and under which keys automations are found
+ *   custom_webhook, environment   sources of events; variables of automations, sealed
  *   worker       who executes; its lease says until when it is believed alive
  *   meta         schema version (SQLite; in PostgreSQL the extension's version says it)
  *
