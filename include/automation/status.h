@@ -102,6 +102,7 @@ aut_status aut_error_context(aut_error *err, const char *fmt, ...)
 #define AUT_CHECK(x)                                                                               \
 	do                                                                                             \
 	{                                                                                              \
+		(void) (err);                                                                              \
 		if (!(x))                                                                                  \
 			abort();                                                                               \
 	} while (0)
