@@ -110,7 +110,7 @@ class ExtensionHost:
         """The pid of the worker, or "" while there is none, or no server."""
         try:
             return self.extension.query(
-                "SELECT pid FROM pg_stat_activity WHERE backend_type = 'automation worker'")
+                "SELECT min(pid) FROM pg_stat_activity WHERE backend_type = 'automation worker'")
         except subprocess.CalledProcessError:
             return ""
 
