@@ -303,8 +303,8 @@ aut__api_docs_answer(aut_api_request *request)
 		"The same for machines: <a href=\"openapi.json\">openapi.json</a>. What is marked "
 		"as an addition is not of the contract.</p>\n"
 		"<p>Send your key as <code>Authorization: Bearer KEY</code> or "
-		"<code>X-Session-API-Key: KEY</code>. Permissions: V may view; A may manage, or made "
-		"the automation; E made it; O owns it.</p>\n");
+		"<code>X-Session-API-Key: KEY</code>. Permissions: V may view; M may manage; A may manage, or "
+		"made the automation; E made it; O owns it.</p>\n");
 	put_paths(&page, json_object_get(document, "paths"));
 	put_shapes(&page, json_object_get(json_object_get(document, "components"), "schemas"));
 	aut_buf_puts(&page, "</body></html>\n");
