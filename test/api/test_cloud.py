@@ -350,6 +350,44 @@ def test_garbage_and_troubles_of_the_cloud(host, cloud):
     assert len(cloud.made) == 1
 
 
+HUGE = "x" * 1500000
+GARBAGE = ["", "{", "\x00\xff", "[" * 5000, None, True, 7, "text", [], {}, [None] * 200, [[]], [{"id": None}], [{"id": 7}],
+           {"id": None}, {"id": ""}, {"id": []}, {"id": "x" * 100000}, {"id": "a/../b"}, {"key": None}, {"key": ""}, {"key": 7},
+           {"key": "a\r\nX: y"}, {"items": [{}]}, HUGE]
+
+
+def test_whatever_the_cloud_answers_the_service_goes_on(host, cloud):
+    h = host(sandbox_provision_max_attempts="1", rate_limit_max_retries="1")
+    api = h.api()
+    answers = [{"status": 200, "body": body} for body in GARBAGE]
+    # what is null is gone: that is no garbage, but ends a run that may not have another
+    answers = [a for a in answers if a["body"] not in ([None] * 200, HUGE)]
+    # twice the same sandbox, and one that says it is something else
+    twice = [{"id": "a", "status": "ERROR"}] * 2
+    cloud.poll = answers + [{"status": 200, "body": twice}]
+    cloud.starting = 2
+    run = api.ended(go(api), 90)
+    assert run["status"] == "COMPLETED", run["error_detail"]
+    assert cloud.poll == []
+    cloud.poll = [{"status": 200, "body": HUGE}]
+    assert "larger" in failed(api, go(api))["error_detail"]
+    # the answer to a deletion is its code alone
+    cloud.delete = [{"status": 502, "body": ["x"]}]
+    assert api.ended(go(api))["status"] == "COMPLETED"
+    made = len(cloud.made)
+    for kind, body in [("mint", b) for b in GARBAGE] + [("create", b) for b in GARBAGE]:
+        if isinstance(body, dict) and (body.get("id") or kind == "mint" and body.get("key")):
+            continue  # it would do
+        cloud.keys.clear()
+        setattr(cloud, kind, [{"status": 200, "body": body}] * 3)
+        run = api.ended(go(api), 60)
+        assert run["status"] in ("FAILED", "SKIPPED", "COMPLETED"), (kind, body, run)
+        setattr(cloud, kind, [])
+    assert api.ended(go(api), 60)["status"] == "COMPLETED"
+    until(h.ledger, lambda rows: all(state == "LOST" for state, _ in rows), 30, "only what is in doubt")
+    assert cloud.state()["alive"] == [] and len(cloud.made) > made
+
+
 def test_an_answer_that_is_lost_is_reported(host, cloud):
     h = host()
     api = h.api()

@@ -501,6 +501,93 @@ test_cloud__a_run_may_wait_for_a_free_sandbox(void **state)
 	assert_int_equal(count_of(f, &the_cloud, "made"), 1);
 }
 
+/* ---- without memory ---------------------------------------------------------------------------- */
+
+/* One allocation fails, once, and only while the loop turns: what the test itself asks for is spared.
+ * jansson's are spared, too: its reader has an assertion that one of them breaks. */
+static struct
+{
+	bool armed, failed;
+	size_t made, fail_at;
+} scarce;
+
+static bool
+scarce_fails(void)
+{
+	bool now = scarce.armed && ++scarce.made == scarce.fail_at;
+	scarce.failed = scarce.failed || now;
+	return now;
+}
+
+static void *
+scarce_alloc(void *payload, size_t size)
+{
+	(void) payload;
+	return scarce_fails() ? NULL : malloc(size);
+}
+
+static void *
+scarce_realloc(void *payload, void *ptr, size_t size)
+{
+	(void) payload;
+	return scarce_fails() ? NULL : realloc(ptr, size);
+}
+
+static void
+scarce_free(void *payload, void *ptr)
+{
+	(void) payload;
+	free(ptr);
+}
+
+static bool
+is_settled(fixture *f, const aut_uuid *run_id)
+{
+	return is_clean(f, run_id) && ledger_rows(f, NULL) == ledger_rows(f, AUT_SANDBOX_LOST);
+}
+
+/* Each allocation takes a run of a second or two; AUT_CLOUD_TORTURE=1 tries all, else one in 9 is tried. */
+static void
+test_cloud__every_allocation_may_fail(void **state)
+{
+	static const aut_allocator allocator = {scarce_alloc, scarce_realloc, scarce_free, NULL};
+	fixture *f = *state;
+	size_t step = getenv("AUT_CLOUD_TORTURE") != NULL ? 1 : 9;
+	size_t runs = 0;
+	bool more = true;
+	wish(f, &the_cloud, "{\"direct\": true}");
+	for (size_t n = 1; more; n += step)
+	{
+		/* an automation each: one that fails too often is switched off */
+		aut_uuid automation = create(f, "#!/bin/sh\n", NULL, 60);
+		aut_uuid run = trigger(f, &automation);
+		double end = seconds() + 20;
+		scarce.made = 0;
+		scarce.fail_at = n;
+		scarce.failed = false;
+		aut_allocator_set(&allocator);
+		while (!is_settled(f, &run) && seconds() < end)
+		{
+			scarce.armed = true;
+			aut_loop_wait(f->loop, 2);
+			scarce.armed = false;
+			aut_clock_manual_advance(&f->clock, 20 * AUT_US_PER_MS);
+		}
+		aut_allocator_set(NULL);
+		if (!is_settled(f, &run))
+			fail_msg("the run was lost when allocation %zu failed", n);
+		more = scarce.failed;
+		runs++;
+		if (!more)
+			assert_ended(f, &run, AUT_RUN_COMPLETED, NULL);
+	}
+	/* what is left there is what the ledger has as LOST */
+	size_t alive = count_of(f, &the_cloud, "alive");
+	print_message("%zu runs, %zu sandboxes in doubt\n", runs, alive);
+	assert_true(alive <= (size_t) ledger_rows(f, AUT_SANDBOX_LOST));
+	assert_true(runs > 10);
+}
+
 int
 main(void)
 {
@@ -514,6 +601,7 @@ main(void)
 		TEST(test_cloud__what_nobody_released_is_swept),
 		TEST(test_cloud__a_run_may_wait_for_a_free_sandbox),
 		TEST(test_cloud__a_stop_leaves_no_creation_in_doubt),
+		TEST(test_cloud__every_allocation_may_fail),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
