@@ -137,8 +137,8 @@ def drain_once(bench, name, host_class, count):
             host.queue(automation, count)
         perf = bench.profile(host.pid, f"{name}-{count}")
         before = cpu_s(host.pid), cpu_s(stub.pid)
-        wait_until(lambda: sum("callback" in run for run in stub.read().values()) >= count, 300, 0.1)
-        wait_until(lambda: ended(host, count), 60)
+        wait_until(lambda: sum("callback" in run for run in stub.read().values()) >= count, 600, 0.1)
+        wait_until(lambda: ended(host, count), 300, 0.05)
         after = cpu_s(host.pid), cpu_s(stub.pid)
         rss = rss_mib(host.pid)
         if perf:
