@@ -42,7 +42,7 @@ ROWS = [
      "one guarded statement for each run, so that one bad row costs only itself. Ends of a batch in one statement would change it most (docs/performance.md)."),
     ("SQL actions: start within 5 ms, as many as pg_cron", ["actions"],
      [("actions", lambda t: after(t, " ms median"), most(5)), ("actions", lambda t: (after(t, " starts/s") or 0) / max(at(t, 2) or 1, 1), least(1))],
-     "A start is a fork of the postmaster and a new session that loads its catalogs."),
+     "A start is a process of its own and a new session that loads its catalogs. One take of each, one after the other, so near figures are alike."),
     ("SQLite, insert + claim + end, FULL: 0.6 of plain SQLite by 100; FULL 0.7 of NORMAL", ["store FULL", "store ratio"],
      [("store FULL", lambda t: after(t, " of plain"), least(0.6)), ("store ratio", lambda t: at(t, 0), least(0.7))],
      "The store writes 28 columns and up to eight indexes where plain SQLite writes four and one; and an end is a statement for each run."),
@@ -55,14 +55,14 @@ ROWS = [
     ("enqueue → start, idle: commit + 0.3 ms", ["start FULL", "start NORMAL", "start postgres"],
      [("start FULL", lambda t: at(t, 1), most(0.3)), ("start postgres", lambda t: at(t, 1), most(0.3))],
      "Between queue and start stands the claim's own commit, which is synced: a start that is not recorded could happen twice. With NORMAL (no sync) "
-     "the rest is seen alone. Claiming in the transaction that queues would change it."),
+     "the rest is seen alone. Claiming in the transaction that queues would change it. Over SPI it varied between takes."),
     ("request or commit → first agent call: median under 5 ms, p99 under ten times that", ["latency daemon", "latency extension"],
      [(f"latency {host}", find, test) for host in ("daemon", "extension")
       for find, test in ((lambda t: at(t, 0), most(5)), (lambda t: at(t, 1) / at(t, 0), most(10)))], ""),
     ("lateness, at most 10 due at an instant, among 1,000 and 1,000,000: p99 5 ms, medians within 1.2", ["cron daemon 1000", "cron daemon 1000000",
      "cron extension 1000", "cron extension 1000000", "floor"],
      [(f"cron {host} {size}", lambda t: at(t, 1), most(5)) for host in ("daemon", "extension") for size in (1000, 1000000)],
-     "Ten starts of runs follow each instant on the same two cores, and the machine's own timer is as late as the last line says."),
+     "Fires of one instant are one transaction, so fifteen seconds are fifteen independent samples a row: too few for a p99 worth its name, and none for a p99.9. make bench-long has six hundred."),
     ("10,000 due at one instant: inserted within a second, no other fire delayed", ["burst daemon", "burst extension"],
      [(f"burst {host}", find, test) for host in ("daemon", "extension")
       for find, test in ((lambda t: at(t, 0), most(1000)), (lambda t: at(t, 2), most(20)))],
@@ -71,10 +71,13 @@ ROWS = [
     ("events: 20 times the reference at 10 automations; at 10,000 half of that", ["events daemon", "events extension"],
      [(f"events {host}", find, test) for host in ("daemon", "extension")
       for find, test in ((lambda t: after(t, "x)"), least(20)), (lambda t: after(t, " of it"), least(0.5)))],
-     "With one client an event is one request, one synced commit and 0.3 to 0.4 ms of the server's CPU, mostly HTTP and the commit itself, one after "
-     "the other; the reference's figure is for its default durability. Eight clients share commits and reach several times that."),
+     "With one client an event is one request, one synced commit and, by the table, 0.3 to 0.7 ms of the server's CPU, one after the other. "
+     "Eight clients share commits and reach several times that. Sizes are taken one after the other, so other work on the machine stands between them: "
+     "a share above one is that. Tested are events of nobody; in the extension events of one fell to 1 to 3 a second at 1,000 (docs/performance.md, "
+     "What grows, and should not)."),
     ("filters: 5 times Python, first and further", ["filters first", "filters further"],
-     [("filters first", lambda t: at(t, 0), least(5)), ("filters further", lambda t: at(t, 0), least(5))], ""),
+     [("filters first", lambda t: at(t, 0), least(5)), ("filters further", lambda t: at(t, 0), least(5))],
+     "The first has the reading of the text in it, which is what is left to make faster."),
     ("list and get under 2 ms median, alike however many runs", ["lists daemon", "lists extension"],
      [("lists daemon", lambda t: max(numbers(t)[:3], default=None), most(2)), ("lists extension", lambda t: max(numbers(t)[:3], default=None), most(2))],
      "10,000,000 runs are part of make bench-long."),
@@ -86,6 +89,9 @@ ROWS = [
      [("recovery", lambda t: at(t, 0), most(5)), ("recovery", lambda t: sum(numbers(t)[1:4]), most(0))], ""),
 ]  # fmt: skip
 
+# Aims whose samples are too few for a plain "met".
+THIN = ("lateness",)
+
 
 def table(bench):
     rows = []
@@ -95,7 +101,7 @@ def table(bench):
         if not results:
             verdict = UNMEASURED
         elif all(results):
-            verdict = "met" if len(results) == len(tests) else "met as far as measured"
+            verdict = "met" if len(results) == len(tests) and not aim.startswith(THIN) else "met as far as measured"
         else:
             verdict = "missed" if not any(results) else "met in part"
         why = reason if verdict != "met" else ""
@@ -103,5 +109,4 @@ def table(bench):
     bench.report.table("Every aim", ["aim", "measured", "", "why, and what would change it"], rows)
     bench.report.text(
         "The reference's figures are quoted as measured on a machine like this one (2 cores, busy; its version 1.25.0) and were not taken again.",
-        "river is not among the peers (its own toolchain would be fetched), and pg_net is not packaged for this distribution: 204/s, 896/s at its",
-        "best, as quoted.")  # fmt: skip
+        "Of the peers river is missing: no program was written for it here. pg_net was not to be had as a package and was not measured either.")  # fmt: skip

@@ -230,7 +230,7 @@ def write_results(bench, keep, out):
     bench.report.lines = []
     bench.report.text(
         "# Results of `make bench`", "",
-        f"{time.strftime('%Y-%m-%d %H:%M UTC', time.gmtime())}, version {version()}, on {machine()}.",
+        f"{time.strftime('%Y-%m-%d', time.gmtime())}, on {machine()}. Each part is the last one taken, and says when.",
         f"Load averages stand beside the tables; {bench.rounds} rounds and their median unless a table says otherwise. What the figures mean and",
         "where the time goes is in [docs/performance.md](../docs/performance.md). No time is a criterion of any test.")  # fmt: skip
     for name in [*PARTS, "sustained"]:
@@ -271,6 +271,7 @@ def main():
                 continue  # the others are worth having
             print(f"({name}: {time.monotonic() - at:.0f} s)", flush=True)
             if keep:
+                bench.report.text(f"Taken until {time.strftime('%H:%M UTC', time.gmtime())}, version {version()}.")
                 (keep / f"{name}.md").write_text("\n".join(bench.report.lines), encoding="utf-8")
                 (keep / "notes.json").write_text(json.dumps(bench.notes, indent=1), encoding="utf-8")
     finally:
