@@ -219,12 +219,6 @@ aut_tz_cache_clear(void)
 	}
 }
 
-const char *
-aut_tz_name(const aut_tz *tz)
-{
-	return tz->name;
-}
-
 /* ---- instants ------------------------------------------------------------------------------ */
 
 void

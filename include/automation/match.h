@@ -3,8 +3,7 @@
  * include/automation/match.h - does this event concern this automation: JMESPath and filters.
  *
  * Pure functions over two immutable things: an expression, compiled once (aut_jmespath), and a
- * payload, read once and then asked by any number of expressions (aut_payload).  No I/O, no state
- * but an optional cache that the caller owns.
+ * payload, read once and then asked by any number of expressions (aut_payload).  No I/O, no state.
  *
  * The language is JMESPath as the Python library jmespath 1.1 speaks it (docs/filters.md), with five
  * functions more: glob, icontains, regex, lower, upper.  Truth has two meanings:
@@ -121,23 +120,5 @@ aut_status aut_filter_match(const aut_jmespath *expr, const aut_payload *payload
  */
 aut_status aut_associations_eval(const json_t *associations, const aut_payload *payload,
 								 json_t **out, aut_error *err);
-
-/* ---- cache --------------------------------------------------------------------------------- */
-
-#define AUT_MATCH_CACHE_MAX 1024 /* expressions kept */
-
-/* Compiled expressions by their text.  Not locked: one thread. */
-typedef struct aut_match_cache aut_match_cache;
-
-aut_status aut_match_cache_new(aut_match_cache **out, aut_error *err);
-void aut_match_cache_free(aut_match_cache *cache);
-/*
- * The expression, compiled now or earlier; the caller owns a reference (aut_jmespath_free).
- * generation is any number that changes when definitions do: a generation other than the last one
- * first drops what was not asked for during the last one.
- */
-aut_status aut_match_cache_get(aut_match_cache *cache, uint64_t generation, const char *text,
-							   size_t len, aut_jmespath **out, aut_error *err);
-size_t aut_match_cache_count(const aut_match_cache *cache);
 
 #endif

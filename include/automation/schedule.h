@@ -76,7 +76,6 @@ aut_status aut_cron_parse(const char *text, size_t len, aut_cron *out, aut_error
  */
 aut_status aut_tz_get(const char *name, const aut_tz **out, aut_error *err);
 void aut_tz_cache_clear(void); /* tests, and after a tzdata upgrade */
-const char *aut_tz_name(const aut_tz *tz);
 /* UTC offset in seconds (east positive), abbreviation and DST flag in force at an instant.  Each out
  * may be NULL; the abbreviation lives with the zone. */
 void aut_tz_info(const aut_tz *tz, int64_t time_us, int32_t *out_offset_s, const char **out_abbr,

@@ -482,75 +482,6 @@ test_jmespath__large_objects_find_their_members(void **state)
 	aut_buf_done(&buf);
 }
 
-/* ---- the cache ----------------------------------------------------------------------------------- */
-
-static void
-test_jmespath__the_cache_drops_what_a_generation_did_not_use(void **state)
-{
-	aut_match_cache *cache = NULL;
-	aut_jmespath *first = NULL;
-	aut_jmespath *again = NULL;
-
-	(void) state;
-	assert_int_equal(aut_match_cache_new(&cache, NULL), AUT_OK);
-	assert_int_equal(aut_match_cache_get(cache, 1, "a", 1, &first, NULL), AUT_OK);
-	assert_int_equal(aut_match_cache_get(cache, 1, "a", 1, &again, NULL), AUT_OK);
-	assert_ptr_equal(first, again);
-	aut_jmespath_free(again);
-	for (int i = 0; i < 500; i++)
-	{
-		char text[16];
-		int len = snprintf(text, sizeof text, "k%d", i);
-
-		assert_int_equal(aut_match_cache_get(cache, 1, text, (size_t) len, &again, NULL), AUT_OK);
-		aut_jmespath_free(again);
-	}
-	assert_int_equal(aut_match_cache_count(cache), 501);
-	/* the second generation asks for one hundred of them */
-	for (int i = 0; i < 100; i++)
-	{
-		char text[16];
-		int len = snprintf(text, sizeof text, "k%d", i);
-
-		assert_int_equal(aut_match_cache_get(cache, 2, text, (size_t) len, &again, NULL), AUT_OK);
-		aut_jmespath_free(again);
-	}
-	assert_int_equal(aut_match_cache_count(cache), 501);
-	assert_int_equal(aut_match_cache_get(cache, 3, "k5", 2, &again, NULL), AUT_OK);
-	aut_jmespath_free(again);
-	assert_int_equal(aut_match_cache_count(cache), 100);
-	for (int i = 0; i < 100; i++)
-	{
-		char text[16];
-		int len = snprintf(text, sizeof text, "k%d", i);
-
-		assert_int_equal(aut_match_cache_get(cache, 3, text, (size_t) len, &again, NULL), AUT_OK);
-		aut_jmespath_free(again);
-	}
-	assert_int_equal(aut_match_cache_count(cache), 100);
-	for (int i = 0; i < 3 * AUT_MATCH_CACHE_MAX; i++)
-	{
-		char text[16];
-		int len = snprintf(text, sizeof text, "m%d", i);
-
-		assert_int_equal(aut_match_cache_get(cache, 3, text, (size_t) len, &again, NULL), AUT_OK);
-		aut_jmespath_free(again);
-		assert_true(aut_match_cache_count(cache) <= AUT_MATCH_CACHE_MAX);
-	}
-	assert_int_equal(aut_match_cache_get(cache, 3, "a[", 2, &again, NULL), AUT_EINVAL);
-	aut_match_cache_free(cache);
-	{
-		/* held by us all the time */
-		aut_payload *payload = payload_of("{\"a\":1}");
-		bool match = false;
-
-		assert_int_equal(aut_filter_match(first, payload, NULL, &match, NULL), AUT_OK);
-		assert_true(match);
-		aut_payload_free(payload);
-	}
-	aut_jmespath_free(first);
-}
-
 /* ---- without memory ------------------------------------------------------------------------------- */
 
 static aut_status
@@ -566,21 +497,6 @@ torture_search(void *text)
 		status = ask(text, strlen(text), payload, NULL, &got, NULL);
 	aut_match_result_done(&got);
 	aut_payload_free(payload);
-	return status;
-}
-
-static aut_status
-torture_cache(void *payload)
-{
-	aut_match_cache *cache = NULL;
-	aut_jmespath *expr = NULL;
-	aut_status status = aut_match_cache_new(&cache, NULL);
-
-	(void) payload;
-	if (status == AUT_OK)
-		status = aut_match_cache_get(cache, 1, "regex(a, 'b+')", 14, &expr, NULL);
-	aut_jmespath_free(expr);
-	aut_match_cache_free(cache);
 	return status;
 }
 
@@ -603,7 +519,6 @@ test_jmespath__survives_without_memory(void **state)
 		if (i != 2)
 			torture(torture_search, (void *) (uintptr_t) texts[i]);
 	}
-	torture(torture_cache, NULL);
 }
 
 int
@@ -622,7 +537,6 @@ main(void)
 		cmocka_unit_test(test_jmespath__deep_regular_expressions_are_refused),
 		cmocka_unit_test(test_jmespath__the_clock_bounds_what_steps_do_not),
 		cmocka_unit_test(test_jmespath__large_objects_find_their_members),
-		cmocka_unit_test(test_jmespath__the_cache_drops_what_a_generation_did_not_use),
 		cmocka_unit_test(test_jmespath__survives_without_memory),
 	};
 
