@@ -226,6 +226,28 @@ print_part(client *c, const char *title, const client_table *table, aut_error *e
 	return status;
 }
 
+/* The API explains only errors: the other verdicts say it all, to who knows the words. */
+static const char *
+verdict_why(const json_t *one, const char *verdict)
+{
+	static const struct
+	{
+		const char *verdict, *why;
+	} known[] = {
+		{"pattern", "no pattern of `on` matches the key"},
+		{"filter", "the filter is not true"},
+		{"disabled", "it was paused"},
+	};
+	const char *why = aut_json_string(one, "why");
+
+	for (size_t i = 0; why == NULL && i < sizeof known / sizeof known[0]; i++)
+	{
+		if (strcmp(known[i].verdict, verdict) == 0)
+			why = known[i].why;
+	}
+	return why;
+}
+
 static aut_status
 print_verdicts(client *c, const json_t *event, aut_error *err)
 {
@@ -244,7 +266,7 @@ print_verdicts(client *c, const json_t *event, aut_error *err)
 
 		client_table_add(&table, CLIENT_PLAIN, client_json_text(one, "automation_name", id));
 		client_table_add(&table, verdict_colour(verdict), verdict);
-		client_table_add(&table, CLIENT_PLAIN, aut_json_string(one, "why"));
+		client_table_add(&table, CLIENT_PLAIN, verdict_why(one, verdict));
 	}
 	status = print_part(c, "\n", &table, err);
 	client_table_done(&table);
