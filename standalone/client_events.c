@@ -298,13 +298,29 @@ print_runs(client *c, const json_t *event, aut_error *err)
 	return status;
 }
 
+/* The path of an event, from what was typed. */
+static aut_status
+event_path(const char *id, const char *end, char **out, aut_error *err)
+{
+	aut_uuid parsed;
+
+	if (!aut_uuid_parse(id, strlen(id), &parsed))
+		return aut_fail(err, AUT_EINVAL,
+						"'%.80s' is not the id of an event; `automation events` lists them", id);
+	*out = client_path("/v1/events/", id, end);
+	return *out != NULL ? AUT_OK : no_memory(err);
+}
+
 static aut_status
 show(client *c, aut_error *err)
 {
 	json_t *event = NULL;
-	char *path = client_path("/v1/events/", c->args->second, "");
+	char *path = NULL;
 	const json_t *payload;
-	aut_status status = path != NULL ? client_get(c, path, &event, err) : no_memory(err);
+	aut_status status = event_path(c->args->second, "", &path, err);
+
+	if (status == AUT_OK)
+		status = client_get(c, path, &event, err);
 
 	if (status == AUT_OK && c->args->json)
 		status = client_print_json(c, event, err);
@@ -346,14 +362,15 @@ aut_status
 client_cmd_replay(client *c, aut_error *err)
 {
 	json_t *reply = NULL;
-	char *path = client_path("/v1/events/", c->args->operand, "/replay");
+	char *path = NULL;
 	size_t index;
 	json_t *run;
 	aut_buf text;
-	aut_status status =
-		path != NULL ? client_request(c, "POST", path, NULL, NULL, 0, &reply, err) : no_memory(err);
+	aut_status status = event_path(c->args->operand, "/replay", &path, err);
 
 	aut_buf_init(&text, CLIENT_REPLY_MAX);
+	if (status == AUT_OK)
+		status = client_request(c, "POST", path, NULL, NULL, 0, &reply, err);
 	if (status == AUT_OK && c->args->json)
 		status = client_print_json(c, reply, err);
 	else if (status == AUT_OK)

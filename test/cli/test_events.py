@@ -63,7 +63,7 @@ def test_events__start_what_was_created_for_them(daemon, source):
     assert re.match(rf"{newest[2]['id']}  {source.name}  order\.paid +MATCHED +1 +1 ", listed[3])
     # which clause stopped it?
     shown = daemon("events", "show", newest[1]["id"]).stdout
-    assert re.search(r"^state +UNMATCHED$", shown, re.M) and re.search(rf"^{source.name} +filter\b", shown, re.M)
+    assert re.search(r"^state +UNMATCHED$", shown, re.M) and re.search(rf"^{source.name} +filter +the filter is not true$", shown, re.M)
     assert json.loads(shown[shown.index("\n{") :]) == {"type": "order.paid", "total": 5}
     shown = daemon("events", "show", newest[2]["id"]).stdout
     assert re.search(rf"^{source.name} +matched\b", shown, re.M) and re.search(rf"^{run} +COMPLETED +event$", shown, re.M)
@@ -110,6 +110,8 @@ def test_events__tell_what_is_not_there(daemon):
     nothing = "00000000-0000-7000-8000-000000000000"
     assert daemon("events", "show", nothing, code=1).stdout == ""
     assert daemon("replay", nothing, code=1).stdout == ""
+    for words in (["events", "show", "boil"], ["replay", "boil"]):
+        assert "'boil' is not the id of an event; `automation events` lists them" in daemon(*words, code=1).stderr
     assert daemon("events", "--state", "GONE", code=1).stdout == ""
     assert "no such events" in daemon("events", "--source", "nobody").stderr
 
