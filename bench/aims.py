@@ -73,7 +73,7 @@ ROWS = [
       for find, test in ((lambda t: after(t, "x)"), least(20)), (lambda t: after(t, " of it"), least(0.5)))],
      "With one client an event is one request, one synced commit and, by the table, 0.3 to 0.7 ms of the server's CPU, one after the other. "
      "Eight clients share commits and reach several times that. Sizes are taken one after the other, so other work on the machine stands between them: "
-     "a share above one is that. Tested are events of nobody; in the extension events of one fell to 1 to 3 a second at 1,000 (docs/performance.md, "
+     "a share above one is that. Tested are events of nobody; in the extension, with no agent, those of one are slower the more runs wait (docs/performance.md, "
      "What grows, and should not)."),
     ("filters: 5 times Python, first and further", ["filters first", "filters further"],
      [("filters first", lambda t: at(t, 0), least(5)), ("filters further", lambda t: at(t, 0), least(5))],
