@@ -152,8 +152,8 @@ const aut_stmt *const aut__automation_statements[] = {
 
 /* ---- reading ------------------------------------------------------------------------------- */
 
-static void
-read_one(const aut_rows *rows, size_t row, aut_automation *out)
+static aut_status
+read_one(const aut_rows *rows, size_t row, void *out, aut_error *err)
 {
 	/* AUT_TIME_NONE is the smallest time, so the latest is the largest */
 	int64_t last = aut_rows_time(rows, row, 24);
@@ -165,7 +165,8 @@ read_one(const aut_rows *rows, size_t row, aut_automation *out)
 		last = other > last ? other : last;
 	}
 
-	*out = (aut_automation){
+	(void) err;
+	*(aut_automation *) out = (aut_automation){
 		.id = aut_rows_uuid(rows, row, 0),
 		.org_id = aut_rows_uuid(rows, row, 1),
 		.user_id = aut_rows_uuid(rows, row, 2),
@@ -198,6 +199,7 @@ read_one(const aut_rows *rows, size_t row, aut_automation *out)
 		.environment_names = aut_rows_text(rows, row, 30),
 		.wait_at_limit = aut_rows_bool(rows, row, 31),
 	};
+	return AUT_OK;
 }
 
 void
@@ -214,22 +216,14 @@ static aut_status
 read_list(aut_db *db, const aut_stmt *stmt, const aut_value *params, aut_automation_list *out,
 		  aut_error *err)
 {
-	aut_automation_list list = {0};
+	aut_rows rows = {0};
 	void *items = NULL;
-	aut_status status = aut_db_run(db, stmt, params, &list.rows, NULL, err);
+	aut_status status =
+		aut__read_items(db, stmt, params, sizeof(aut_automation), read_one, &rows, &items, err);
 
 	if (status == AUT_OK)
-		status = aut__items_alloc(list.rows.count, sizeof(aut_automation), &items, err);
-	if (status != AUT_OK)
-	{
-		aut_automation_list_done(&list);
-		return status;
-	}
-	list.items = items;
-	for (; list.count < list.rows.count; list.count++)
-		read_one(&list.rows, list.count, &list.items[list.count]);
-	*out = list;
-	return AUT_OK;
+		*out = (aut_automation_list){items, rows.count, rows};
+	return status;
 }
 
 aut_status

@@ -33,6 +33,31 @@ aut__items_alloc(size_t count, size_t size, void **out, aut_error *err)
 }
 
 aut_status
+aut__read_items(aut_db *db, const aut_stmt *stmt, const aut_value *params, size_t size,
+				aut__reader *read, aut_rows *out_rows, void **out_items, aut_error *err)
+{
+	aut_rows rows = {0};
+	void *items = NULL;
+	aut_status status = aut_db_run(db, stmt, params, &rows, NULL, err);
+
+	if (status == AUT_OK)
+		status = aut__items_alloc(rows.count, size, &items, err);
+	for (size_t i = 0; status == AUT_OK && i < rows.count; i++)
+		status = read(&rows, i, (char *) items + i * size, err);
+	if (status == AUT_OK)
+	{
+		*out_rows = rows;
+		*out_items = items;
+	}
+	else
+	{
+		aut_free(items);
+		aut_rows_done(&rows);
+	}
+	return status;
+}
+
+aut_status
 aut__run_guarded(aut_db *db, const aut_stmt *stmt, const aut_value *params, bool *out_won,
 				 aut_error *err)
 {

@@ -135,7 +135,7 @@ aut_event_list_done(aut_event_list *list)
 }
 
 static aut_status
-read_one(const aut_rows *rows, size_t row, aut_event_row *out, aut_error *err)
+read_one(const aut_rows *rows, size_t row, void *out, aut_error *err)
 {
 	const char *state = aut_rows_text(rows, row, 5);
 	aut_event_row event = {
@@ -162,7 +162,7 @@ read_one(const aut_rows *rows, size_t row, aut_event_row *out, aut_error *err)
 		event.body = body->data;
 		event.body_len = body->len;
 	}
-	*out = event;
+	*(aut_event_row *) out = event;
 	return AUT_OK;
 }
 
@@ -170,19 +170,13 @@ static aut_status
 read_list(aut_db *db, const aut_stmt *stmt, const aut_value *params, aut_event_list *out,
 		  aut_error *err)
 {
-	aut_event_list list = {0};
+	aut_rows rows = {0};
 	void *items = NULL;
-	aut_status status = aut_db_run(db, stmt, params, &list.rows, NULL, err);
+	aut_status status =
+		aut__read_items(db, stmt, params, sizeof(aut_event_row), read_one, &rows, &items, err);
 
 	if (status == AUT_OK)
-		status = aut__items_alloc(list.rows.count, sizeof(aut_event_row), &items, err);
-	list.items = items;
-	for (; status == AUT_OK && list.count < list.rows.count; list.count++)
-		status = read_one(&list.rows, list.count, &list.items[list.count], err);
-	if (status == AUT_OK)
-		*out = list;
-	else
-		aut_event_list_done(&list);
+		*out = (aut_event_list){items, rows.count, rows};
 	return status;
 }
 
@@ -227,22 +221,11 @@ aut_status
 aut_store_event_runs(aut_db *db, const aut_uuid *event_id, int64_t limit, aut_run_list *out,
 					 aut_error *err)
 {
-	aut_run_list list = {0};
-	void *items = NULL;
 	aut_status status = aut__check_window(limit, 0, err);
 
 	if (status == AUT_OK)
-		status = aut_db_run(db, &event_runs, (aut_value[]){aut_v_uuid(event_id), aut_v_big(limit)},
-							&list.rows, NULL, err);
-	if (status == AUT_OK)
-		status = aut__items_alloc(list.rows.count, sizeof(aut_run), &items, err);
-	list.items = items;
-	for (; status == AUT_OK && list.count < list.rows.count; list.count++)
-		status = aut__run_read(&list.rows, list.count, &list.items[list.count], err);
-	if (status == AUT_OK)
-		*out = list;
-	else
-		aut_run_list_done(&list);
+		status = aut__read_runs(db, &event_runs,
+								(aut_value[]){aut_v_uuid(event_id), aut_v_big(limit)}, out, err);
 	return status;
 }
 

@@ -55,6 +55,16 @@ aut_status aut__rows_copy(const aut_rows *rows, size_t row, const char *columns,
 /* Refuse limits and offsets out of range. */
 aut_status aut__check_window(int64_t limit, int64_t offset, aut_error *err);
 
+/* Fill one item from a row; texts stay in rows. */
+typedef aut_status aut__reader(const aut_rows *rows, size_t row, void *out, aut_error *err);
+/* Run a statement and read each of its rows into an array of items of that size, freed with aut_free (NULL
+ * when there are no rows).  After an error there are neither rows nor items. */
+aut_status aut__read_items(aut_db *db, const aut_stmt *stmt, const aut_value *params, size_t size,
+						   aut__reader *read, aut_rows *out_rows, void **out_items, aut_error *err);
+/* The same for a statement that returns whole runs. */
+aut_status aut__read_runs(aut_db *db, const aut_stmt *stmt, const aut_value *params,
+						  aut_run_list *out, aut_error *err);
+
 /* An array of count items for a list, freed by its _done; an empty list has none. */
 aut_status aut__items_alloc(size_t count, size_t size, void **out, aut_error *err);
 

@@ -262,28 +262,22 @@ aut_run_list_done(aut_run_list *list)
 }
 
 static aut_status
-read_list(aut_db *db, const aut_stmt *stmt, const aut_value *params, aut_run_list *out,
-		  aut_error *err)
+read_one(const aut_rows *rows, size_t row, void *out, aut_error *err)
 {
-	aut_run_list list = {0};
-	void *items = NULL;
-	aut_status status = aut_db_run(db, stmt, params, &list.rows, NULL, err);
+	return aut__run_read(rows, row, out, err);
+}
 
-	if (status != AUT_OK)
-		goto out;
-	status = aut__items_alloc(list.rows.count, sizeof(aut_run), &items, err);
-	if (status != AUT_OK)
-		goto out;
-	list.items = items;
-	for (; status == AUT_OK && list.count < list.rows.count; list.count++)
-		status = aut__run_read(&list.rows, list.count, &list.items[list.count], err);
+aut_status
+aut__read_runs(aut_db *db, const aut_stmt *stmt, const aut_value *params, aut_run_list *out,
+			   aut_error *err)
+{
+	aut_rows rows = {0};
+	void *items = NULL;
+	aut_status status =
+		aut__read_items(db, stmt, params, sizeof(aut_run), read_one, &rows, &items, err);
+
 	if (status == AUT_OK)
-	{
-		*out = list;
-		return AUT_OK;
-	}
-out:
-	aut_run_list_done(&list);
+		*out = (aut_run_list){items, rows.count, rows};
 	return status;
 }
 
@@ -292,7 +286,7 @@ aut_store_run_get(aut_db *db, const aut_uuid *id, aut_run_list *out, aut_error *
 {
 	char text[AUT_UUID_TEXT_MAX];
 	aut_run_list list = {0};
-	aut_status status = read_list(db, &run_get, (aut_value[]){aut_v_uuid(id)}, &list, err);
+	aut_status status = aut__read_runs(db, &run_get, (aut_value[]){aut_v_uuid(id)}, &list, err);
 
 	if (status == AUT_OK && list.count == 0)
 	{
@@ -312,9 +306,9 @@ aut_store_run_list(aut_db *db, const aut_uuid *automation_id, int64_t limit, int
 
 	if (status != AUT_OK)
 		return status;
-	return read_list(db, &run_list,
-					 (aut_value[]){aut_v_uuid(automation_id), aut_v_big(limit), aut_v_big(offset)},
-					 out, err);
+	return aut__read_runs(
+		db, &run_list,
+		(aut_value[]){aut_v_uuid(automation_id), aut_v_big(limit), aut_v_big(offset)}, out, err);
 }
 
 aut_status
@@ -325,9 +319,9 @@ aut_store_run_list_org(aut_db *db, const aut_uuid *org_id, int64_t limit, int64_
 
 	if (status != AUT_OK)
 		return status;
-	return read_list(db, &run_list_org,
-					 (aut_value[]){aut_v_uuid(org_id), aut_v_big(limit), aut_v_big(offset)}, out,
-					 err);
+	return aut__read_runs(db, &run_list_org,
+						  (aut_value[]){aut_v_uuid(org_id), aut_v_big(limit), aut_v_big(offset)},
+						  out, err);
 }
 
 /* Both _after lists: an owner of the runs, a place, a limit. */
@@ -339,7 +333,7 @@ list_after(aut_db *db, const aut_stmt *stmt, const aut_uuid *owner, const aut_uu
 	aut_status status = aut__check_window(limit, 0, err);
 
 	if (status == AUT_OK)
-		status = read_list(db, stmt, params, out, err);
+		status = aut__read_runs(db, stmt, params, out, err);
 	return status;
 }
 
@@ -536,7 +530,7 @@ aut_store_run_phase(aut_db *db, const aut_uuid *id, const char *phase, bool *out
 static aut_status
 finish(aut_db *db, const aut_stmt *stmt, const aut_value *params, aut_run_list *out, aut_error *err)
 {
-	aut_status status = read_list(db, stmt, params, out, err);
+	aut_status status = aut__read_runs(db, stmt, params, out, err);
 
 	if (status == AUT_OK && out->count > 0)
 		status = aut__tally_add(db, &out->items[0].automation_id, params[1].data, 1, err);

@@ -154,42 +154,37 @@ aut_sandbox_list_done(aut_sandbox_list *list)
 }
 
 static aut_status
+read_one(const aut_rows *rows, size_t row, void *out, aut_error *err)
+{
+	(void) err;
+	*(aut_sandbox *) out = (aut_sandbox){
+		.id = aut_rows_uuid(rows, row, 0),
+		.run_id = aut_rows_uuid(rows, row, 1),
+		.org_id = aut_rows_uuid(rows, row, 2),
+		.user_id = aut_rows_uuid(rows, row, 3),
+		.sandbox_id = aut_rows_text(rows, row, 4),
+		.state = aut_rows_text(rows, row, 5),
+		.note = aut_rows_text(rows, row, 6),
+		.tries = aut_rows_int(rows, row, 7),
+		.created_at = aut_rows_time(rows, row, 8),
+		.due_at = aut_rows_time(rows, row, 9),
+		.delete_at = aut_rows_time(rows, row, 10),
+	};
+	return AUT_OK;
+}
+
+static aut_status
 read_list(aut_db *db, const aut_stmt *stmt, const aut_value *params, aut_sandbox_list *out,
 		  aut_error *err)
 {
-	aut_sandbox_list list = {0};
-	const aut_rows *rows = &list.rows;
+	aut_rows rows = {0};
 	void *items = NULL;
-	aut_status status = aut_db_run(db, stmt, params, &list.rows, NULL, err);
+	aut_status status =
+		aut__read_items(db, stmt, params, sizeof(aut_sandbox), read_one, &rows, &items, err);
 
 	if (status == AUT_OK)
-		status = aut__items_alloc(rows->count, sizeof(aut_sandbox), &items, err);
-	if (status != AUT_OK)
-	{
-		aut_sandbox_list_done(&list);
-		return status;
-	}
-	list.items = items;
-	for (; list.count < rows->count; list.count++)
-	{
-		size_t i = list.count;
-
-		list.items[i] = (aut_sandbox){
-			.id = aut_rows_uuid(rows, i, 0),
-			.run_id = aut_rows_uuid(rows, i, 1),
-			.org_id = aut_rows_uuid(rows, i, 2),
-			.user_id = aut_rows_uuid(rows, i, 3),
-			.sandbox_id = aut_rows_text(rows, i, 4),
-			.state = aut_rows_text(rows, i, 5),
-			.note = aut_rows_text(rows, i, 6),
-			.tries = aut_rows_int(rows, i, 7),
-			.created_at = aut_rows_time(rows, i, 8),
-			.due_at = aut_rows_time(rows, i, 9),
-			.delete_at = aut_rows_time(rows, i, 10),
-		};
-	}
-	*out = list;
-	return AUT_OK;
+		*out = (aut_sandbox_list){items, rows.count, rows};
+	return status;
 }
 
 aut_status

@@ -102,35 +102,33 @@ aut_due_list_done(aut_due_list *list)
 	*list = (aut_due_list){0};
 }
 
+static aut_status
+read_due(const aut_rows *rows, size_t row, void *out, aut_error *err)
+{
+	(void) err;
+	*(aut_due *) out = (aut_due){
+		.automation_id = aut_rows_uuid(rows, row, 0),
+		.expr = aut_rows_text(rows, row, 1),
+		.timezone = aut_rows_text(rows, row, 2),
+		.next_fire_at = aut_rows_time(rows, row, 3),
+	};
+	return AUT_OK;
+}
+
 aut_status
 aut_store_schedule_due(aut_db *db, int64_t now, int64_t limit, aut_due_list *out, aut_error *err)
 {
-	aut_due_list list = {0};
+	aut_rows rows = {0};
 	void *items = NULL;
 	aut_status status = aut__check_window(limit, 0, err);
 
 	if (status == AUT_OK)
-		status = aut_db_run(db, &schedule_due, (aut_value[]){aut_v_time(now), aut_v_big(limit)},
-							&list.rows, NULL, err);
+		status =
+			aut__read_items(db, &schedule_due, (aut_value[]){aut_v_time(now), aut_v_big(limit)},
+							sizeof(aut_due), read_due, &rows, &items, err);
 	if (status == AUT_OK)
-		status = aut__items_alloc(list.rows.count, sizeof(aut_due), &items, err);
-	if (status != AUT_OK)
-	{
-		aut_due_list_done(&list);
-		return status;
-	}
-	list.items = items;
-	for (; list.count < list.rows.count; list.count++)
-	{
-		list.items[list.count] = (aut_due){
-			.automation_id = aut_rows_uuid(&list.rows, list.count, 0),
-			.expr = aut_rows_text(&list.rows, list.count, 1),
-			.timezone = aut_rows_text(&list.rows, list.count, 2),
-			.next_fire_at = aut_rows_time(&list.rows, list.count, 3),
-		};
-	}
-	*out = list;
-	return AUT_OK;
+		*out = (aut_due_list){items, rows.count, rows};
+	return status;
 }
 
 aut_status

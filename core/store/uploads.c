@@ -104,44 +104,39 @@ aut_upload_list_done(aut_upload_list *list)
 }
 
 static aut_status
+read_one(const aut_rows *rows, size_t row, void *out, aut_error *err)
+{
+	(void) err;
+	*(aut_upload *) out = (aut_upload){
+		.id = aut_rows_uuid(rows, row, 0),
+		.org_id = aut_rows_uuid(rows, row, 1),
+		.user_id = aut_rows_uuid(rows, row, 2),
+		.name = aut_rows_text(rows, row, 3),
+		.description = aut_rows_text(rows, row, 4),
+		.status = aut_rows_text(rows, row, 5),
+		.error_message = aut_rows_text(rows, row, 6),
+		.size_bytes = aut_rows_null(rows, row, 7) ? -1 : aut_rows_int(rows, row, 7),
+		.created_at = aut_rows_time(rows, row, 8),
+		.updated_at = aut_rows_time(rows, row, 9),
+		.deleted_at = aut_rows_time(rows, row, 10),
+		.store = aut_rows_text(rows, row, 11),
+		.object_due_at = aut_rows_time(rows, row, 12),
+	};
+	return AUT_OK;
+}
+
+static aut_status
 read_list(aut_db *db, const aut_stmt *stmt, const aut_value *params, aut_upload_list *out,
 		  aut_error *err)
 {
-	aut_upload_list list = {0};
-	const aut_rows *rows = &list.rows;
+	aut_rows rows = {0};
 	void *items = NULL;
-	aut_status status = aut_db_run(db, stmt, params, &list.rows, NULL, err);
+	aut_status status =
+		aut__read_items(db, stmt, params, sizeof(aut_upload), read_one, &rows, &items, err);
 
 	if (status == AUT_OK)
-		status = aut__items_alloc(rows->count, sizeof(aut_upload), &items, err);
-	if (status != AUT_OK)
-	{
-		aut_upload_list_done(&list);
-		return status;
-	}
-	list.items = items;
-	for (; list.count < rows->count; list.count++)
-	{
-		size_t i = list.count;
-
-		list.items[i] = (aut_upload){
-			.id = aut_rows_uuid(rows, i, 0),
-			.org_id = aut_rows_uuid(rows, i, 1),
-			.user_id = aut_rows_uuid(rows, i, 2),
-			.name = aut_rows_text(rows, i, 3),
-			.description = aut_rows_text(rows, i, 4),
-			.status = aut_rows_text(rows, i, 5),
-			.error_message = aut_rows_text(rows, i, 6),
-			.size_bytes = aut_rows_null(rows, i, 7) ? -1 : aut_rows_int(rows, i, 7),
-			.created_at = aut_rows_time(rows, i, 8),
-			.updated_at = aut_rows_time(rows, i, 9),
-			.deleted_at = aut_rows_time(rows, i, 10),
-			.store = aut_rows_text(rows, i, 11),
-			.object_due_at = aut_rows_time(rows, i, 12),
-		};
-	}
-	*out = list;
-	return AUT_OK;
+		*out = (aut_upload_list){items, rows.count, rows};
+	return status;
 }
 
 aut_status

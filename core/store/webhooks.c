@@ -120,12 +120,13 @@ aut_webhook_list_done(aut_webhook_list *list)
 	*list = (aut_webhook_list){0};
 }
 
-static aut_webhook
-read_row(const aut_rows *rows, size_t row)
+static aut_status
+read_row(const aut_rows *rows, size_t row, void *out, aut_error *err)
 {
 	const aut_value *secret = aut_rows_at(rows, row, 10);
 
-	return (aut_webhook){
+	(void) err;
+	*(aut_webhook *) out = (aut_webhook){
 		.id = aut_rows_uuid(rows, row, 0),
 		.org_id = aut_rows_uuid(rows, row, 1),
 		.owner = aut_rows_text(rows, row, 2),
@@ -141,28 +142,21 @@ read_row(const aut_rows *rows, size_t row)
 		.created_at = aut_rows_time(rows, row, 11),
 		.updated_at = aut_rows_time(rows, row, 12),
 	};
+	return AUT_OK;
 }
 
 static aut_status
 read_list(aut_db *db, const aut_stmt *stmt, const aut_value *params, aut_webhook_list *out,
 		  aut_error *err)
 {
-	aut_webhook_list list = {0};
+	aut_rows rows = {0};
 	void *items = NULL;
-	aut_status status = aut_db_run(db, stmt, params, &list.rows, NULL, err);
+	aut_status status =
+		aut__read_items(db, stmt, params, sizeof(aut_webhook), read_row, &rows, &items, err);
 
 	if (status == AUT_OK)
-		status = aut__items_alloc(list.rows.count, sizeof(aut_webhook), &items, err);
-	if (status != AUT_OK)
-	{
-		aut_webhook_list_done(&list);
-		return status;
-	}
-	list.items = items;
-	for (; list.count < list.rows.count; list.count++)
-		list.items[list.count] = read_row(&list.rows, list.count);
-	*out = list;
-	return AUT_OK;
+		*out = (aut_webhook_list){items, rows.count, rows};
+	return status;
 }
 
 /* One, or ENOTFOUND. */
