@@ -75,23 +75,20 @@ static json_t *
 list_json(const aut_automation_list *list, int64_t limit, int64_t total)
 {
 	json_t *items = json_array();
-	json_t *out = json_object();
 	size_t count = list->count > (size_t) limit ? (size_t) limit : list->count;
 	const aut_automation *last = count < list->count ? &list->items[count - 1] : NULL;
-	bool good = items != NULL && out != NULL;
+	bool good = items != NULL;
 
 	for (size_t i = 0; good && i < count; i++)
 		good = json_array_append_new(items, aut_automation_json(&list->items[i])) == 0;
-	good = good && aut_json_set(out, "automations", json_incref(items)) &&
-		   aut_json_set(out, "total", total < 0 ? json_null() : json_integer(total)) &&
-		   aut_json_set(out, "next_cursor",
-						last != NULL ? aut__cursor_json('a', last->created_at, &last->id)
-									 : json_null());
-	json_decref(items);
-	if (good)
-		return out;
-	json_decref(out);
-	return NULL;
+	if (!good)
+	{
+		json_decref(items);
+		items = NULL;
+	}
+	return aut__page_json("automations", items, total,
+						  last != NULL ? aut__cursor_json('a', last->created_at, &last->id)
+									   : json_null());
 }
 
 static aut_status

@@ -6,8 +6,8 @@
  * begins behind the last row it gave, so that its ten-thousandth page costs what its first one does and
  * nothing is met twice or missed when rows come and go meanwhile.
  *
- * A cursor is a kind (a automations, r runs, u uploads), the row's time and its id, in hex.  Clients treat
- * it as opaque.  It grants nothing: what is listed is decided anew by who asks.
+ * A cursor is a kind (a automations, e events, r runs, u uploads, w webhooks), the row's time and its id,
+ * in hex.  Clients treat it as opaque.  It grants nothing: what is listed is decided anew by who asks.
  */
 #include <string.h>
 
@@ -86,4 +86,22 @@ aut__cursor_json(char kind, int64_t created_at, const aut_uuid *id)
 	aut_hex(time, sizeof time, text + 1);
 	aut_hex(id->bytes, sizeof id->bytes, text + 17);
 	return json_string(text);
+}
+
+json_t *
+aut__page_json(const char *name, json_t *take_items, int64_t total, json_t *take_cursor)
+{
+	json_t *out = json_object();
+	bool good = out != NULL && take_items != NULL;
+
+	good = good && aut_json_set(out, name, json_incref(take_items));
+	if (total != AUT__TOTAL_UNTOLD)
+		good = good && aut_json_set(out, "total", total < 0 ? json_null() : json_integer(total));
+	good = good && aut_json_set(out, "next_cursor", json_incref(take_cursor));
+	json_decref(take_items);
+	json_decref(take_cursor);
+	if (good)
+		return out;
+	json_decref(out);
+	return NULL;
 }

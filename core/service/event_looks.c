@@ -196,22 +196,20 @@ static json_t *
 list_json(const aut_event_list *list, size_t limit)
 {
 	json_t *items = json_array();
-	json_t *out = json_object();
 	size_t count = list->count > limit ? limit : list->count;
 	const aut_event_row *last = count < list->count ? &list->items[count - 1] : NULL;
-	bool good = items != NULL && out != NULL;
+	bool good = items != NULL;
 
 	for (size_t i = 0; good && i < count; i++)
 		good = json_array_append_new(items, event_json(&list->items[i])) == 0;
-	good = good && aut_json_set(out, "events", json_incref(items)) &&
-		   aut_json_set(out, "next_cursor",
-						last != NULL ? aut__cursor_json('e', last->received_at, &last->id)
-									 : json_null());
-	json_decref(items);
-	if (good)
-		return out;
-	json_decref(out);
-	return NULL;
+	if (!good)
+	{
+		json_decref(items);
+		items = NULL;
+	}
+	return aut__page_json("events", items, AUT__TOTAL_UNTOLD,
+						  last != NULL ? aut__cursor_json('e', last->received_at, &last->id)
+									   : json_null());
 }
 
 aut_status

@@ -263,6 +263,11 @@ typedef struct aut__page
 aut_status aut__cursor_read(aut_call *call, char kind, const char *text, aut_row_place *out,
 							aut_error *err);
 json_t *aut__cursor_json(char kind, int64_t created_at, const aut_uuid *id);
+/* What an array and a page of it are put into: {name: items, total, next_cursor}.  Takes both values, also
+ * when it fails; NULL items: there was no memory for them.  total below 0 is null; AUT__TOTAL_UNTOLD
+ * leaves it out. */
+#define AUT__TOTAL_UNTOLD INT64_MIN
+json_t *aut__page_json(const char *name, json_t *take_items, int64_t total, json_t *take_cursor);
 
 /* Ends a chain of sets: NULL is AUT_ENOMEM. */
 aut_status aut__give(json_t *take_made, json_t **out, aut_error *err);

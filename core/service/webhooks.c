@@ -118,23 +118,20 @@ static json_t *
 list_json(const aut_call *call, const aut_webhook_list *list, int64_t limit, int64_t total)
 {
 	json_t *items = json_array();
-	json_t *out = json_object();
 	size_t count = list->count > (size_t) limit ? (size_t) limit : list->count;
 	const aut_webhook *last = count < list->count ? &list->items[count - 1] : NULL;
-	bool good = items != NULL && out != NULL;
+	bool good = items != NULL;
 
 	for (size_t i = 0; good && i < count; i++)
 		good = json_array_append_new(items, webhook_json(call, &list->items[i])) == 0;
-	good = good && aut_json_set(out, "webhooks", json_incref(items)) &&
-		   aut_json_set(out, "total", total < 0 ? json_null() : json_integer(total)) &&
-		   aut_json_set(out, "next_cursor",
-						last != NULL ? aut__cursor_json('w', last->created_at, &last->id)
-									 : json_null());
-	json_decref(items);
-	if (good)
-		return out;
-	json_decref(out);
-	return NULL;
+	if (!good)
+	{
+		json_decref(items);
+		items = NULL;
+	}
+	return aut__page_json("webhooks", items, total,
+						  last != NULL ? aut__cursor_json('w', last->created_at, &last->id)
+									   : json_null());
 }
 
 /* ---- making ---------------------------------------------------------------------------------- */
