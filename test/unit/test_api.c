@@ -24,55 +24,10 @@
 
 #include "core/api/api_internal.h"
 #include "standalone/sqlite_db.h"
+#include "test/unit/fail_once.h"
 
 #define ID         "46d09c5c-7d7d-585f-8c37-a6b45a3de738"
 #define ROUNDS_MAX 2000
-
-/* ---- allocator that fails once --------------------------------------------------------------- */
-
-static long fail_after = -1; /* -1: never */
-static bool failed;
-
-static bool
-fails_now(void)
-{
-	if (fail_after < 0)
-		return false;
-	if (fail_after-- > 0)
-		return false;
-	failed = true;
-	return true;
-}
-
-static void *
-counted_alloc(void *payload, size_t size)
-{
-	(void) payload;
-	return fails_now() ? NULL : malloc(size);
-}
-
-static void *
-counted_realloc(void *payload, void *ptr, size_t size)
-{
-	(void) payload;
-	return fails_now() ? NULL : realloc(ptr, size);
-}
-
-static void
-counted_free(void *payload, void *ptr)
-{
-	(void) payload;
-	free(ptr);
-}
-
-/* jansson's allocations fail, too */
-static void *
-json_alloc(size_t size)
-{
-	return counted_alloc(NULL, size);
-}
-
-static const aut_allocator allocator = {counted_alloc, counted_realloc, counted_free, NULL};
 
 /* ---- an API over a database in a folder of its own ------------------------------------------- */
 

@@ -23,6 +23,7 @@
 
 #include "core/api/api_internal.h"
 #include "standalone/sqlite_db.h"
+#include "test/unit/fail_once.h"
 
 #define ROUNDS_MAX 2000
 #define PROFILE    "6f1c1f5e-0000-4000-8000-000000000001"
@@ -31,49 +32,6 @@
 	"\"org_id\":\"22222222-2222-4222-8222-222222222222\",\"email\":\"e\",\"role\":null,"           \
 	"\"permissions\":[\"view_automations\"],\"llm_profiles\":{\"profiles\":{\"fast\":{\"key\":"    \
 	"\"sk\"}},\"active\":\"fast\"}}"
-
-/* ---- allocator that fails once --------------------------------------------------------------- */
-
-static long fail_after = -1; /* -1: never */
-static bool failed;
-
-static bool
-fails_now(void)
-{
-	if (fail_after < 0 || fail_after-- > 0)
-		return false;
-	failed = true;
-	return true;
-}
-
-static void *
-counted_alloc(void *payload, size_t size)
-{
-	(void) payload;
-	return fails_now() ? NULL : malloc(size);
-}
-
-static void *
-counted_realloc(void *payload, void *ptr, size_t size)
-{
-	(void) payload;
-	return fails_now() ? NULL : realloc(ptr, size);
-}
-
-static void
-counted_free(void *payload, void *ptr)
-{
-	(void) payload;
-	free(ptr);
-}
-
-static void *
-json_alloc(size_t size)
-{
-	return counted_alloc(NULL, size);
-}
-
-static const aut_allocator allocator = {counted_alloc, counted_realloc, counted_free, NULL};
 
 /* ---- an API and its cloud --------------------------------------------------------------------- */
 
