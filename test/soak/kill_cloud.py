@@ -24,19 +24,17 @@ import time
 from collections import Counter
 from pathlib import Path
 
-import requests
-
 sys.dont_write_bytecode = True
 HERE = Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE.parent / "api"))
 sys.path.insert(0, str(HERE.parent / "fakes"))
+from asking import Asking  # noqa: E402
 from cloud import Cloud  # noqa: E402
-from conftest import BINARY, TERMINAL, Daemon, tarball, until  # noqa: E402
+from conftest import BINARY, TERMINAL, Daemon, until  # noqa: E402
 
 KILLS = int(os.environ.get("SOAK_KILLS", "100"))
 SEED = int(os.environ.get("SOAK_SEED", random.SystemRandom().randrange(1 << 30)))
 LIFE_MAX_S = 1.5
-RUNS_PER_LIFE = 4
 BEGIN = "echo begin $AUTOMATION_RUN_ID >>@LEDGER@\n"
 END = "echo end $AUTOMATION_RUN_ID >>@LEDGER@\n"
 KINDS = {  # name: (script, wanted status)
@@ -46,7 +44,10 @@ KINDS = {  # name: (script, wanted status)
 }
 
 
-class Soak:
+class Soak(Asking):
+    kinds = KINDS
+    pause_max_s = 0.1
+
     def __init__(self, folder):
         self.random = random.Random(SEED)
         self.ledger = folder / "ledger"
@@ -69,30 +70,6 @@ class Soak:
         os.mkdir(self.daemon.data, 0o700)
         self.promised = {}
         self.seen = Counter()
-
-    def make_automations(self):
-        self.daemon.start()
-        api = self.daemon.api()
-        self.automations = {}
-        for kind, (script, _) in KINDS.items():
-            path = api.upload(tarball({"main.sh": script.replace("@LEDGER@", str(self.ledger))}))
-            body = {"name": kind, "trigger": {"type": "event", "source": "manual", "on": []},
-                    "entrypoint": "bash main.sh", "tarball_path": path["tarball_path"]}  # fmt: skip
-            reply = api.post("/v1", json=body)
-            assert reply.status_code == 201, reply.text
-            self.automations[kind] = reply.json()["id"]
-
-    def keep_asking(self, api, stop):
-        for _ in range(RUNS_PER_LIFE):
-            kind = self.random.choice(list(KINDS))
-            try:
-                reply = api.post(f"/v1/{self.automations[kind]}/dispatch", timeout=10)
-            except requests.RequestException:
-                return
-            if reply.status_code == 201:
-                self.promised[reply.json()["id"]] = kind
-            if stop.wait(self.random.random() * 0.1):
-                return
 
     def rows(self):
         with sqlite3.connect(f"file:{self.daemon.data}/automation.db?mode=ro", uri=True, timeout=10) as db:

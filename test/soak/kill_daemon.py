@@ -27,18 +27,16 @@ import time
 from collections import Counter
 from pathlib import Path
 
-import requests
-
 sys.dont_write_bytecode = True
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "api"))
-from conftest import BINARY, TERMINAL, Daemon, alive, tarball, until  # noqa: E402
+from asking import Asking  # noqa: E402
+from conftest import BINARY, TERMINAL, Daemon, alive, until  # noqa: E402
 
 KILLS = int(os.environ.get("SOAK_KILLS", "200"))
 SEED = int(os.environ.get("SOAK_SEED", random.SystemRandom().randrange(1 << 30)))
 AGENT_EVERY = 5
 AGENT_ALONE = max(3, KILLS // 4)
 LIFE_MAX_S = 0.6  # how long a daemon may live
-RUNS_PER_LIFE = 4
 END_WITHIN_S = 180
 
 # A report is repeated until it is answered: the daemon may be dead.  Whoever got an answer notes it.
@@ -84,7 +82,9 @@ def free_port():
         return s.getsockname()[1]
 
 
-class Soak:
+class Soak(Asking):
+    kinds = KINDS
+
     def __init__(self, folder):
         self.random = random.Random(SEED)
         self.ledger = folder / "ledger"
@@ -99,31 +99,6 @@ class Soak:
         self.agent_kills = 0
         self.alone_kills = 0
         self.early_kills = 0
-
-    def make_automations(self):
-        self.daemon.start(self.port)
-        api = self.daemon.api()
-        self.automations = {}
-        for kind, (script, *_) in KINDS.items():
-            path = api.upload(tarball({"main.sh": script.replace("@LEDGER@", str(self.ledger))}))
-            body = {"name": kind, "trigger": {"type": "event", "source": "manual", "on": []},
-                    "entrypoint": "bash main.sh", "tarball_path": path["tarball_path"]}  # fmt: skip
-            reply = api.post("/v1", json=body)
-            assert reply.status_code == 201, reply.text
-            self.automations[kind] = reply.json()["id"]
-
-    def keep_asking(self, api, stop):
-        """Runs, one after the other, until the daemon is dead; only what was answered is a promise."""
-        for _ in range(RUNS_PER_LIFE):
-            kind = self.random.choice(list(KINDS))
-            try:
-                reply = api.post(f"/v1/{self.automations[kind]}/dispatch", timeout=10)
-            except requests.RequestException:
-                return
-            if reply.status_code == 201:
-                self.promised[reply.json()["id"]] = kind
-            if stop.wait(self.random.random() * 0.05):
-                return
 
     def count_states(self):
         """What the dead daemon left, read from its file."""
@@ -249,7 +224,7 @@ def main():
     with tempfile.TemporaryDirectory(prefix="aut-soak-") as folder:
         soak = Soak(Path(folder))
         try:
-            soak.make_automations()
+            soak.make_automations(soak.port)
             kinds = {automation: kind for kind, automation in soak.automations.items()}
             for number in range(1, KILLS + 1):
                 soak.one_life(number)
