@@ -254,8 +254,12 @@ def actions(bench):
 
 def peers(bench):
     folder = ROOT / "build" / "bench-peers"
-    node = folder / "node_modules" / "node" / "bin" / "node"
-    if not node.exists():
+    node, river = folder / "node_modules" / "node" / "bin" / "node", folder / "river"
+    programs = ROOT / "bench" / "peers"
+    others = {"graphile-worker 0.17.3": (node, programs / "graphile.mjs"), "pg-boss 12.38": (node, programs / "pgboss.mjs"),
+              "river 0.51.2": (river,)}  # fmt: skip
+    absent = [name for name, command in others.items() if not command[0].exists()]
+    if len(absent) == len(others):
         bench.report.text("### o. Queues of others", "Not measured here: make bench-peers installs them.")
         return
     runs, single = bench.few(20000, 500), bench.few(200, 10)
@@ -267,8 +271,10 @@ def peers(bench):
             ours = engine_in_postgres(s, module, runs, 1000, single)
             found.setdefault("ours", []).append((ours["runs_per_s"], (ours["commit_us"][0] + ours["start_us"][0]) / 1000,
                                                  (ours["commit_us"][1] + ours["start_us"][1]) / 1000))  # fmt: skip
-            for name, script in (("graphile-worker 0.17.3", "graphile.mjs"), ("pg-boss 12.38", "pgboss.mjs")):
-                done = subprocess.run([str(node), str(ROOT / "bench" / "peers" / script), str(runs), str(single)], cwd=folder,
+            for name, command in others.items():
+                if name in absent:
+                    continue
+                done = subprocess.run([*map(str, command), str(runs), str(single)], cwd=folder,
                                       env={**os.environ, **s.host.environment}, capture_output=True, text=True, timeout=300)  # fmt: skip
                 check(f"peers: {name} ran", done.returncode == 0)
                 if done.returncode != 0:
@@ -285,6 +291,7 @@ def peers(bench):
     bench.report.table(f"o. Queues on the same cluster, every commit synced, no-op jobs (load {load()})",
                        ["", "jobs/s from a full queue", "idle queue, insert → start, ms, median", "p99"], rows)  # fmt: skip
     bench.report.text(
-        "Peers run in Node (bench/peers), with batches as their documentation offers; no other configuration was tried. Medians of the rounds.",
+        "graphile-worker and pg-boss run in Node, river in Go (bench/peers), with batches as their documentation offers; no other configuration was",
+        "tried. Medians of the rounds." + (f" Not installed here: {', '.join(absent)}." if absent else ""),
         "The latencies are not quite alike: theirs is one measured span that ends in their handler, with the way between processes in it; ours",
         "is queued in the engine's own process, and is the sum of two medians (and of two p99), of the commit and of what follows it.")
