@@ -73,7 +73,7 @@ def events(bench):
          "server's CPU, us each", "load program's", "memory, MiB"], rows)  # fmt: skip
     bench.report.text(
         "Each automation has the filter `repository.full_name == 'o/rN' && ref`; the load program is bench/event_load.c. No agent is there, so the",
-        "runs of matched events stay in the queue. The extension looks through that queue for SQL actions at each wake, and pays for it (\"one\").")  # fmt: skip
+        "runs of matched events stay in the queue.")  # fmt: skip
 
 
 def make(host, made, size):

@@ -86,11 +86,14 @@ CREATE TABLE automation.run (
     trigger_event_id uuid,
     subject_key text,
     replayed boolean NOT NULL DEFAULT false,
+    inline boolean NOT NULL DEFAULT false,
     PRIMARY KEY (id)
 ) WITH (fillfactor = 70, autovacuum_vacuum_scale_factor = 0.02, autovacuum_vacuum_threshold = 1000);
 CREATE UNIQUE INDEX run_slot_idx ON automation.run (automation_id, scheduled_for)
     WHERE scheduled_for IS NOT NULL;
 CREATE INDEX run_ready_idx ON automation.run (ready_at, id) WHERE status = 'PENDING';
+CREATE INDEX run_inline_idx ON automation.run (ready_at, id)
+    WHERE status = 'PENDING' AND inline;
 CREATE INDEX run_held_idx ON automation.run (worker, id) WHERE status = 'RUNNING';
 CREATE INDEX run_cleanup_idx ON automation.run (cleanup_at) WHERE cleanup_at IS NOT NULL;
 CREATE INDEX run_newest_idx ON automation.run (automation_id, id DESC);

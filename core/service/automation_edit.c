@@ -312,6 +312,19 @@ drop_old_tarball(const edit *e, aut_error *err)
 
 /* ---- writing -------------------------------------------------------------------------------- */
 
+/* SQL in place of a program, or the other way round: waiting runs are executed by somebody else. */
+static aut_status
+pass_waiting_runs(const edit *e, aut_error *err)
+{
+	bool was = strcmp(e->before.items[0].tarball_path, AUT_TARBALL_INLINE) == 0;
+	bool is = strcmp(e->after.tarball_path, AUT_TARBALL_INLINE) == 0;
+
+	if (was == is)
+		return AUT_OK;
+	e->call->effects |= AUT_EFFECT_RUN;
+	return aut_store_run_inline(e->call->db, &e->after.id, is, err);
+}
+
 static aut_status
 write_edit(edit *e, aut_error *err)
 {
@@ -327,6 +340,8 @@ write_edit(edit *e, aut_error *err)
 		status = aut__schedule_sync(e->call, &e->after, trigger, err);
 	if (status == AUT_OK)
 		status = aut_store_automation_update(db, &e->after, err);
+	if (status == AUT_OK)
+		status = pass_waiting_runs(e, err);
 	if (status == AUT_OK)
 		status = drop_old_tarball(e, err);
 	if (status == AUT_OK && (e->form.given & AUT__F_ENVIRONMENT) != 0)

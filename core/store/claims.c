@@ -53,11 +53,11 @@ static const aut_stmt run_claim = {
 	.sqlite = CLAIMED_SQLITE(READY),
 };
 
-/* The same for runs the host executes itself, where no agent is ready; what waits for one is passed over.
- * Index: run_ready_idx */
+/* The same for runs the host executes itself, where no agent is ready.  The automation is asked as well: a run
+ * made while it was being changed (aut_store_run_inline) may be marked wrongly.  Index: run_inline_idx */
 #define INLINE                                                                                     \
 	" FROM automation.run AS r JOIN automation.automation AS a ON a.id = r.automation_id"          \
-	" WHERE r.status = 'PENDING' AND r.ready_at <= $2 AND a.tarball_path = $10"                    \
+	" WHERE r.status = 'PENDING' AND r.inline AND r.ready_at <= $2 AND a.tarball_path = $10"       \
 	" AND (r.ready_at, r.id) > ($8, $9) ORDER BY r.ready_at, r.id LIMIT $3"
 static const aut_stmt run_claim_inline = {
 	.name = "run_claim_inline",
@@ -77,14 +77,15 @@ static const aut_stmt run_ready_head = {
 		   " AND (ready_at, id) > ($2, $3) ORDER BY ready_at, id LIMIT 1",
 };
 
-/* index: run_ready_idx */
+/* index: run_inline_idx */
 static const aut_stmt run_next_ready_inline = {
 	.name = "run_next_ready_inline",
 	.params = "tTu",
 	.columns = "T",
 	.sql = "SELECT r.ready_at FROM automation.run AS r JOIN automation.automation AS a ON a.id = "
 		   "r.automation_id"
-		   " WHERE r.status = 'PENDING' AND a.tarball_path = $1 AND (r.ready_at, r.id) > ($2, $3)"
+		   " WHERE r.status = 'PENDING' AND r.inline AND a.tarball_path = $1"
+		   " AND (r.ready_at, r.id) > ($2, $3)"
 		   " ORDER BY r.ready_at, r.id LIMIT 1",
 };
 
@@ -147,15 +148,25 @@ static const aut_stmt run_note = {
 		   " WHERE id = $1 AND status = 'RUNNING' AND worker = $2",
 };
 
-/* The attempt stays counted: its number must never be used twice for one run. */
+/* The attempt stays counted: its number must never be used twice for one run.  While it was RUNNING, its
+ * automation may have become another sort. */
 static const aut_stmt run_requeue = {
 	.name = "run_requeue",
 	.params = "utT",
 	.columns = "",
 	.sql = "UPDATE automation.run SET status = 'PENDING', ready_at = $3, worker = NULL,"
 		   " started_at = NULL, timeout_at = NULL, bash_command_id = NULL, sandbox_id = NULL,"
-		   " current_phase = NULL"
-		   " WHERE id = $1 AND status = 'RUNNING' AND worker = $2",
+		   " current_phase = NULL, inline = " AUT__INLINE_OF(
+			   "run.automation_id") " WHERE id = $1 AND status = 'RUNNING' AND worker = $2",
+};
+
+/* index: run_status_idx */
+static const aut_stmt run_inline = {
+	.name = "run_inline",
+	.params = "ub",
+	.columns = "",
+	.sql = "UPDATE automation.run SET inline = $2"
+		   " WHERE automation_id = $1 AND status = 'PENDING' AND inline <> $2",
 };
 
 /* index: run_cleanup_idx */
@@ -194,13 +205,11 @@ static const aut_stmt run_cleanup_set = {
 };
 
 const aut_stmt *const aut__claim_statements[] = {
-	&run_claim,        &run_next_ready,
-	&run_held,         &run_adopt,
-	&run_started,      &run_note,
-	&run_requeue,      &run_cleanup_take,
-	&run_next_cleanup, &run_cleanup_set,
-	&run_claim_inline, &run_next_ready_inline,
-	&run_ready_head,   NULL,
+	&run_claim,       &run_next_ready,   &run_held,
+	&run_adopt,       &run_started,      &run_note,
+	&run_requeue,     &run_cleanup_take, &run_next_cleanup,
+	&run_cleanup_set, &run_claim_inline, &run_next_ready_inline,
+	&run_ready_head,  &run_inline,       NULL,
 };
 
 /* ---- ids ----------------------------------------------------------------------------------- */
@@ -402,6 +411,14 @@ aut_store_run_requeue(aut_db *db, const aut_uuid *id, const char *worker, int64_
 	return aut__run_guarded(db, &run_requeue,
 							(aut_value[]){aut_v_uuid(id), aut_v_text(worker), aut_v_time(ready_at)},
 							out_won, err);
+}
+
+aut_status
+aut_store_run_inline(aut_db *db, const aut_uuid *automation_id, bool is_inline, aut_error *err)
+{
+	return aut_db_run(db, &run_inline,
+					  (aut_value[]){aut_v_uuid(automation_id), aut_v_bool(is_inline)}, NULL, NULL,
+					  err);
 }
 
 aut_status

@@ -45,6 +45,14 @@ extern const aut_stmt *const aut__environment_statements[];
 #define AUT__RUN_TYPES   "uuttTTitttTTtjttdiljjjTTTutb"
 #define AUT__RUN_WIDTH   28
 
+/*
+ * Does the host execute the runs of that automation itself?  Kept in run.inline, so that such runs are found
+ * among those that wait for an agent (run_inline_idx).
+ */
+#define AUT__INLINE_OF(id)                                                                         \
+	"coalesce((SELECT a.tarball_path = '" AUT_TARBALL_INLINE                                       \
+	"' FROM automation.automation AS a WHERE a.id = " id "), false)"
+
 /* Fill a run from a row; texts stay in rows.  AUT_ECORRUPT for a status nobody knows. */
 aut_status aut__run_read(const aut_rows *rows, size_t row, aut_run *out, aut_error *err);
 

@@ -116,9 +116,7 @@ static const aut_stmt run_skip_claimed = {
  * backend. */
 #define WAITING                                                                                    \
 	"SELECT r.id, r.ready_at FROM automation.run AS r WHERE r.status = 'PENDING'"                  \
-	" AND (r.ready_at, r.id) > ($1, $2) AND r.ready_at <= $3 AND NOT EXISTS (SELECT 1"             \
-	" FROM automation.automation AS a WHERE a.id = r.automation_id AND a.tarball_path = "          \
-	"'sql://inline')"                                                                              \
+	" AND (r.ready_at, r.id) > ($1, $2) AND r.ready_at <= $3 AND NOT r.inline"                     \
 	" ORDER BY r.ready_at, r.id LIMIT $4"
 static const aut_stmt run_wait_next = {
 	.name = "run_wait_next",
@@ -128,12 +126,14 @@ static const aut_stmt run_wait_next = {
 	.sqlite = WAITING,
 };
 
+/* Also where a run that waits for no backend is found out: one made while its automation was being changed
+ * (aut_store_run_inline).  The claim writes its own phase over it. */
 static const aut_stmt run_wait_phase = {
 	.name = "run_wait_phase",
 	.params = "ut",
 	.columns = "",
-	.sql = "UPDATE automation.run SET current_phase = $2"
-		   " WHERE id = $1 AND status = 'PENDING' AND current_phase IS NULL",
+	.sql = "UPDATE automation.run SET current_phase = $2, inline = " AUT__INLINE_OF(
+		"run.automation_id") " WHERE id = $1 AND status = 'PENDING' AND current_phase IS NULL",
 };
 
 const aut_stmt *const aut__policy_statements[] = {

@@ -55,9 +55,10 @@ static const aut_stmt run_insert = {
 	.columns = "",
 	.sql = "INSERT INTO automation.run"
 		   " (id, automation_id, status, trigger_source, scheduled_for, created_at, ready_at,"
-		   " trigger_event_id, observability_associations, subject_key, replayed)"
-		   " VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)"
-		   " ON CONFLICT DO NOTHING",
+		   " trigger_event_id, observability_associations, subject_key, replayed, inline)"
+		   " VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, " AUT__INLINE_OF(
+			   "$2") ")"
+					 " ON CONFLICT DO NOTHING",
 };
 
 static const aut_stmt run_input_insert = {

@@ -195,12 +195,15 @@
 	"    trigger_event_id uuid,\n"                                                                 \
 	"    subject_key text,\n"                                                                      \
 	"    replayed boolean NOT NULL DEFAULT false,\n"                                               \
+	"    inline boolean NOT NULL DEFAULT false,\n"                                                 \
 	"    PRIMARY KEY (id)\n"                                                                       \
 	") WITH (fillfactor = 70, autovacuum_vacuum_scale_factor = 0.02, autovacuum_vacuum_threshold " \
 	"= 1000);\n"                                                                                   \
 	"CREATE UNIQUE INDEX run_slot_idx ON automation.run (automation_id, scheduled_for)\n"          \
 	"    WHERE scheduled_for IS NOT NULL;\n"                                                       \
 	"CREATE INDEX run_ready_idx ON automation.run (ready_at, id) WHERE status = 'PENDING';\n"      \
+	"CREATE INDEX run_inline_idx ON automation.run (ready_at, id)\n"                               \
+	"    WHERE status = 'PENDING' AND inline;\n"                                                   \
 	"CREATE INDEX run_held_idx ON automation.run (worker, id) WHERE status = 'RUNNING';\n"         \
 	"CREATE INDEX run_cleanup_idx ON automation.run (cleanup_at) WHERE cleanup_at IS NOT NULL;\n"  \
 	"CREATE INDEX run_newest_idx ON automation.run (automation_id, id DESC);\n"                    \
@@ -241,11 +244,14 @@
 	"    trigger_event_id BLOB CHECK (length(trigger_event_id) = 16),\n"                           \
 	"    subject_key TEXT,\n"                                                                      \
 	"    replayed INTEGER NOT NULL DEFAULT 0 CHECK (replayed IN (0, 1)),\n"                        \
+	"    inline INTEGER NOT NULL DEFAULT 0 CHECK (inline IN (0, 1)),\n"                            \
 	"    PRIMARY KEY (id)\n"                                                                       \
 	") STRICT;\n"                                                                                  \
 	"CREATE UNIQUE INDEX automation.run_slot_idx ON run (automation_id, scheduled_for)\n"          \
 	"    WHERE scheduled_for IS NOT NULL;\n"                                                       \
 	"CREATE INDEX automation.run_ready_idx ON run (ready_at, id) WHERE status = 'PENDING';\n"      \
+	"CREATE INDEX automation.run_inline_idx ON run (ready_at, id)\n"                               \
+	"    WHERE status = 'PENDING' AND inline;\n"                                                   \
 	"CREATE INDEX automation.run_held_idx ON run (worker, id) WHERE status = 'RUNNING';\n"         \
 	"CREATE INDEX automation.run_cleanup_idx ON run (cleanup_at) WHERE cleanup_at IS NOT NULL;\n"  \
 	"CREATE INDEX automation.run_newest_idx ON run (automation_id, id DESC);\n"                    \

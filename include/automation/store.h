@@ -173,6 +173,10 @@ aut_status aut_store_run_next_ready(aut_db *db, const aut_ready *after, int64_t 
 #define AUT_TARBALL_INLINE "sql://inline"
 aut_status aut_store_run_next_ready_inline(aut_db *db, const aut_ready *after, int64_t *out,
 										   aut_error *err);
+/* The automation has become, or is no more, one that the host itself executes: its PENDING runs are told.
+ * A run whose transaction is open meanwhile is not; it is found out when it waits for an agent. */
+aut_status aut_store_run_inline(aut_db *db, const aut_uuid *automation_id, bool is_inline,
+								aut_error *err);
 
 /* What the engine needs to execute one run: the run beside its automation and input. */
 typedef struct aut_run_task

@@ -176,7 +176,7 @@ waiting_runs_are_told_so_once(suite *s)
 	size_t count = 0;
 	bool won;
 
-	inline_one.tarball_path = "sql://inline";
+	inline_one.tarball_path = AUT_TARBALL_INLINE;
 	EXPECT_OK(aut_store_automation_insert(s->db, &inline_one, &s->error));
 	suite_insert_run(s, &inline_one.id, SUITE_NOW);
 	for (int i = 0; i < 3; i++)
@@ -198,6 +198,78 @@ waiting_runs_are_told_so_once(suite *s)
 	EXPECT_INT(1, (int64_t) count);
 	EXPECT_ID(ids[2], got[0]);
 	aut_run_list_done(&list);
+}
+
+/* The automation becomes SQL, or a program, without anybody telling its runs. */
+static void
+change_sort(suite *s, aut_automation *automation, bool is_inline)
+{
+	automation->tarball_path = is_inline ? AUT_TARBALL_INLINE : "https://x.test/a.tgz";
+	EXPECT_OK(aut_store_automation_update(s->db, automation, &s->error));
+}
+
+/* Claim what the host executes itself: the first run, or the nil uuid. */
+static aut_uuid
+claim_inline(suite *s)
+{
+	aut_uuid got[4] = {AUT_UUID_NIL};
+	size_t count = 0;
+	int64_t next = 0;
+
+	EXPECT_OK(aut_store_run_claim(
+		s->db, &(aut_claim){.worker = "w", .now = SUITE_NOW + 9, .limit = 4, .inline_only = true},
+		got, &count, &s->error));
+	EXPECT(count <= 1);
+	EXPECT_OK(aut_store_run_next_ready_inline(s->db, &(aut_ready){0}, &next, &s->error));
+	EXPECT_INT(AUT_TIME_NONE, next);
+	return got[0];
+}
+
+static void
+runs_of_the_host_are_told_apart(suite *s)
+{
+	aut_automation other = suite_automation(s, "other"), sql = suite_automation(s, "sql");
+	aut_uuid ids[3], got[1], after = AUT_UUID_NIL;
+	aut_ready head;
+	int64_t at = 0;
+	size_t count = 0;
+	bool won;
+
+	sql.tarball_path = AUT_TARBALL_INLINE;
+	EXPECT_OK(aut_store_automation_insert(s->db, &other, &s->error));
+	EXPECT_OK(aut_store_automation_insert(s->db, &sql, &s->error));
+	ids[0] = suite_insert_run(s, &other.id, SUITE_NOW);
+	ids[1] = suite_insert_run(s, &sql.id, SUITE_NOW + 1);
+	EXPECT_OK(aut_store_run_next_ready_inline(s->db, &(aut_ready){0}, &at, &s->error));
+	EXPECT_INT(SUITE_NOW + 1, at);
+	EXPECT_ID(ids[1], claim_inline(s));
+	/* told of a change, waiting runs change sides; those that run do so when they are put back */
+	change_sort(s, &sql, false);
+	EXPECT_OK(aut_store_run_inline(s->db, &sql.id, false, &s->error));
+	EXPECT_OK(aut_store_run_requeue(s->db, &ids[1], "w", SUITE_NOW + 1, &won, &s->error));
+	EXPECT(won);
+	EXPECT_ID(AUT_UUID_NIL, claim_inline(s));
+	change_sort(s, &sql, true);
+	EXPECT_OK(aut_store_run_inline(s->db, &sql.id, true, &s->error));
+	EXPECT_ID(ids[1], claim_inline(s));
+	EXPECT_OK(aut_store_run_requeue(s->db, &ids[1], "w", SUITE_NOW + 1, &won, &s->error));
+	/* not told (made while the change was under way): marked as what the host executes, it is passed over */
+	change_sort(s, &sql, false);
+	EXPECT_ID(AUT_UUID_NIL, claim_inline(s));
+	EXPECT_OK(aut_store_run_ready_head(
+		s->db, SUITE_NOW + 9, &(aut_ready){.ready_at = SUITE_NOW, .id = ids[0]}, &head, &s->error));
+	EXPECT_ID(ids[1], head.id);
+	/* and the other way round, it is found when it waits for an agent */
+	ids[2] = suite_insert_run(s, &sql.id, SUITE_NOW + 2);
+	change_sort(s, &sql, true);
+	EXPECT_ID(ids[1], claim_inline(s));
+	at = SUITE_NOW;
+	after = ids[0];
+	EXPECT_OK(aut_store_run_waiting(s->db, "waits", SUITE_NOW + 9, 1, &at, &after, got, &count,
+									&s->error));
+	EXPECT_INT(1, (int64_t) count);
+	EXPECT_ID(ids[2], got[0]);
+	EXPECT_ID(ids[2], claim_inline(s));
 }
 
 /* ---- retention --------------------------------------------------------------------------------- */
@@ -394,6 +466,7 @@ const suite_test suite_policy_tests[] = {
 	TEST(the_newest_ends_are_found),
 	TEST(a_claim_can_be_taken_back_as_skipped),
 	TEST(waiting_runs_are_told_so_once),
+	TEST(runs_of_the_host_are_told_apart),
 	TEST(old_runs_go_with_all_that_is_theirs),
 	TEST(only_the_newest_runs_of_an_automation_stay),
 	TEST(the_rest_goes_by_age),

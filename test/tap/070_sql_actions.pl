@@ -129,6 +129,15 @@ psql(q{SELECT automation.alter('tick', sql => $$INSERT INTO done VALUES ('tock')
 ok(wait_until('a tock', 10, sub { psql(q{SELECT count(*) FROM done WHERE what = 'tock'}) >= 1 }), 'and can be changed');
 psql(q{SELECT automation.drop('tick')}, user => 'alice');
 
+# ---- code of another sort --------------------------------------------------------------------------------
+psql(q{SELECT automation.create('turns', script => 'true') IS NULL}, user => 'alice');
+$run = psql(q{SELECT automation.trigger('turns')}, user => 'alice');
+ok(wait_query("SELECT current_phase FROM automation.run WHERE id = '$run'", 'Waiting for a backend', 10), 'a program waits for an agent');
+psql(q{SELECT automation.alter('turns', sql => $$INSERT INTO done VALUES ('turned')$$)}, user => 'alice');
+ok(ended($run, 'COMPLETED'), 'and runs once its automation is SQL');
+is(psql(q{SELECT count(*) FROM done WHERE what = 'turned'}), '1', 'as that');
+psql(q{SELECT automation.drop('turns')}, user => 'alice');
+
 # ---- crashes --------------------------------------------------------------------------------------------
 $run = action(q{INSERT INTO done VALUES ('survivor'); SELECT pg_sleep(3)});
 ok(running($run), 'an action runs while the worker is terminated');

@@ -336,6 +336,29 @@ test_service_edit__presets_and_plugins_are_refused_clearly(void **state)
 }
 
 static void
+test_service_edit__waiting_runs_follow_their_code(void **state)
+{
+	fixture *f = *state;
+	aut_uuid id = made(f, cron_body("x", "@daily"));
+	aut_automation_list list = {0};
+	int64_t next;
+
+	/* as the SQL door stores it */
+	assert_ok(f, aut_store_automation_get(f->db, &f->creator.org_id, &id, &list, &f->err));
+	list.items[0].tarball_path = AUT_TARBALL_INLINE;
+	assert_ok(f, aut_store_automation_update(f->db, &list.items[0], &f->err));
+	aut_automation_list_done(&list);
+	started(f, &id);
+	assert_ok(f, aut_store_run_next_ready_inline(f->db, &(aut_ready){0}, &next, &f->err));
+	assert_true(next != AUT_TIME_NONE);
+	assert_ok(
+		f, update(f, &f->creator, &id, json_pack("{s:s}", "tarball_path", "https://x.test/a.tgz")));
+	assert_int_equal(f->call.effects & AUT_EFFECT_RUN, AUT_EFFECT_RUN);
+	assert_ok(f, aut_store_run_next_ready_inline(f->db, &(aut_ready){0}, &next, &f->err));
+	assert_true(next == AUT_TIME_NONE);
+}
+
+static void
 test_service_edit__drafts_are_not_switched_or_dispatched(void **state)
 {
 	fixture *f = *state;
@@ -455,6 +478,7 @@ main(void)
 		WITH_STORE(test_service_edit__conversations_that_go_on_keep_their_place),
 		WITH_STORE(test_service_edit__others_may_only_switch_off),
 		WITH_STORE(test_service_edit__presets_and_plugins_are_refused_clearly),
+		WITH_STORE(test_service_edit__waiting_runs_follow_their_code),
 		WITH_STORE(test_service_edit__drafts_are_not_switched_or_dispatched),
 		WITH_STORE(test_service_edit__deleting_skips_all_that_waits_and_hides),
 		WITH_STORE(test_service_edit__survives_without_memory),
