@@ -21,6 +21,7 @@
 #define BUCKETS             4096
 #define FILES_BYTES_MAX     ((size_t) 512 << 20)
 #define CALLBACK_TIMEOUT_MS 30000
+#define OUTPUT              "the stand-in ran nothing\n"
 
 typedef struct stub_file
 {
@@ -260,8 +261,8 @@ finish(agentd_stub *stub, agentd_command *command)
 
 	if (folder != NULL)
 	{
-		state_file(stub, folder, "out.0", "the stand-in ran nothing\n");
-		state_file(stub, folder, "exit", "0 - 0\n");
+		state_file(stub, folder, "out.0", OUTPUT);
+		state_file(stub, folder, "exit", "0 - 0 +\n" OUTPUT);
 	}
 	aut_free(folder);
 	agentd_command_finish(command, 0, NULL);

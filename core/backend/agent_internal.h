@@ -80,7 +80,7 @@ bool aut__agent_event_ended(const aut_http_reply *reply, json_t **out_root, int 
 							const char **out_stdout, const char **out_stderr, bool *out_valid);
 
 /* Files of the state folder and words of our commands, as an agent tells them; false: they are not.
- * exit: "<code> <signal or -> <seconds>". */
+ * exit: "<code> <signal or -> <seconds>", and " +" when all that was printed follows on the next line. */
 bool aut__agent_exit_file(const aut_http_reply *reply, aut_agent_answer *out);
 /* cur: the last two segments, "<older> <newest>". */
 bool aut__agent_segments(const aut_http_reply *reply, int64_t *out_older, int64_t *out_newest);

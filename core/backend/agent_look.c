@@ -11,8 +11,9 @@
 
 #include "core/backend/agent_internal.h"
 
-#define SEGMENT_FULL 1048576 /* a segment of at least this size may be followed by another */
-#define READ_MAX     1048576
+#define SEGMENT_FULL  1048576 /* a segment of at least this size may be followed by another */
+#define READ_MAX      1048576
+#define EXIT_FILE_MAX (AUT_EXIT_OUTPUT_MAX + 4096)
 
 /* How an agent server says that it could not start a command; a time limit has the same code -1. */
 static const char NEVER_RAN[] = "Error executing command:";
@@ -151,7 +152,7 @@ got_event(void *payload, const aut_http_reply *reply)
 	if (!agent->no_downloads && !agent->event_ended)
 	{
 		agent->event_ended = true;
-		get_state_file(agent, "exit", -1, -1, 4096, got_exit_file);
+		get_state_file(agent, "exit", -1, -1, EXIT_FILE_MAX, got_exit_file);
 	}
 	else
 		answer_event(agent);
@@ -172,15 +173,17 @@ ask_event(aut_agent *agent)
 bool
 aut__agent_exit_file(const aut_http_reply *reply, aut_agent_answer *out)
 {
-	char text[64], signal[8];
+	char text[64], signal[8], more[2] = "";
 	int code = 0;
 	long long elapsed = 0;
-	if (reply->body_len >= sizeof text)
+	const char *end = memchr(reply->body, '\n', reply->body_len);
+	size_t len = end != NULL ? (size_t) (end - reply->body) : reply->body_len;
+	if (len >= sizeof text)
 		return false;
-	memcpy(text, reply->body, reply->body_len);
-	text[reply->body_len] = '\0';
-	if (sscanf(text, "%3d %7s %10lld", &code, signal, &elapsed) != 3 || code < 0 || code > 255 ||
-		elapsed < 0)
+	memcpy(text, reply->body, len);
+	text[len] = '\0';
+	int fields = sscanf(text, "%3d %7s %10lld %1s", &code, signal, &elapsed, more);
+	if (fields < 3 || code < 0 || code > 255 || elapsed < 0)
 		return false;
 	*out = (aut_agent_answer){.result = AUT_AGENT_DONE,
 							  .retry_after_s = -1,
@@ -190,6 +193,13 @@ aut__agent_exit_file(const aut_http_reply *reply, aut_agent_answer *out)
 							  .signalled = strcmp(signal, "-") != 0,
 							  .elapsed_s = elapsed,
 							  .age_s = reply->age_s};
+	if (end != NULL && more[0] == '+' && reply->body_len - len <= AUT_EXIT_OUTPUT_MAX)
+	{
+		/* Less than fits: so it is all that was printed. */
+		out->data = end + 1;
+		out->len = reply->body_len - len - 1;
+		out->at_end = true;
+	}
 	return true;
 }
 
@@ -245,7 +255,7 @@ aut_agent_look(aut_agent *agent, const char *command_id, bool with_event, aut_ag
 	if ((agent->no_downloads || agent->sparing) && command_id != NULL)
 		ask_event(agent);
 	else
-		get_state_file(agent, "exit", -1, -1, 4096, got_exit_file);
+		get_state_file(agent, "exit", -1, -1, EXIT_FILE_MAX, got_exit_file);
 	return AUT_OK;
 }
 

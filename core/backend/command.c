@@ -11,7 +11,8 @@
  *            AUT_EXIT_FENCE, so nothing runs twice.
  *   truth    The exit code, whether the shell was told to end, and the seconds it took are in the file
  *            `exit`, which appears by rename when everything printed before it is on disk.  It survives
- *            a restart of the agent, which forgets the ends of its commands.
+ *            a restart of the agent, which forgets the ends of its commands.  Output that is short is in
+ *            it, too, all of it, after a line that ends in +: then one question tells everything.
  *   output   What the program prints goes through a fifo and a pump into segments `out.<offset>` of
  *            about 1 MiB, of which the last two are kept (`cur` names both).  So it can be read while
  *            the program runs (agents publish short output only at the end), both streams in order of
@@ -25,6 +26,9 @@
 #include <string.h>
 
 #include "automation/backend.h"
+
+#define AS_TEXT_(x) #x
+#define AS_TEXT(x)  AS_TEXT_(x)
 
 static aut_status path_init(char *out, size_t size, aut_error *err, const char *what,
 							const char *fmt, ...) __attribute__((format(printf, 5, 6)));
@@ -101,8 +105,14 @@ static const char EPILOGUE[] =
 	"_c=$?; exec 3>&-\n"
 	"for _w in .01 .02 .03 .1 .1 .1 .2 .5 .5 .5 1 1 1; do [ -e \"$_d/drained\" ] && break; sleep "
 	"$_w; done\n"
-	"echo \"$_c $_s $(($(date +%s) - _t))\" >\"$_d/exit.t\" && mv \"$_d/exit.t\" \"$_d/exit\"\n"
-	"exit $_c\n";
+	"_e=\"$_c $_s $(($(date +%s) - _t))\"\n"
+	/* Only when the pump is through, and a copy that failed is not one. */
+	"{ [ -e \"$_d/drained\" ] && [ ! -e \"$_d/cur\" ] && { echo \"$_e +\" && { [ ! -s "
+	"\"$_d/out.0\" ] || dd "
+	"bs=" AS_TEXT(
+		AUT_EXIT_OUTPUT_MAX) " count=1 <\"$_d/out.0\" 2>/dev/null; }; } >\"$_d/exit.t\"; } || "
+							 "echo \"$_e\" >\"$_d/exit.t\" && mv \"$_d/exit.t\" \"$_d/exit\"\n"
+							 "exit $_c\n";
 
 static void
 put_prologue(aut_buf *out, const char *state)

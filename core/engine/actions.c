@@ -229,6 +229,28 @@ keep_tail(aut_job *job, const char *data, size_t len)
 	job->tail_len = old + len;
 }
 
+/* The end brought output with it: what is not stored yet need not be asked for. */
+static void
+take_output(aut_job *job, const aut_agent_answer *end)
+{
+	aut_buf_clear(&job->piece);
+	if (end->from_event && job->output_next == 0)
+	{
+		/* No files: what the event carries is all there is. */
+		aut_buf_puts(&job->piece, end->stdout_tail != NULL ? end->stdout_tail : "");
+		aut_buf_puts(&job->piece, end->stderr_tail != NULL ? end->stderr_tail : "");
+	}
+	else if (end->data != NULL && end->at_end && job->output_next <= (int64_t) end->len)
+	{
+		size_t known = (size_t) job->output_next;
+		aut_buf_append(&job->piece, end->data + known, end->len - known);
+		job->output_whole = job->piece.status == AUT_OK;
+	}
+	job->piece_came = job->piece.status == AUT_OK && job->piece.len > 0;
+	if (job->piece_came)
+		keep_tail(job, job->piece.data, job->piece.len);
+}
+
 static void
 give_lost_verdict(aut_job *job)
 {
@@ -270,17 +292,10 @@ looked(void *payload, const aut_agent_answer *answer)
 	}
 	if (answer->ended)
 	{
-		if (answer->from_event && job->output_next == 0 && job->piece.len == 0)
-		{
-			/* No files: what the event carries is all there is. */
-			aut_buf_puts(&job->piece, answer->stdout_tail != NULL ? answer->stdout_tail : "");
-			aut_buf_puts(&job->piece, answer->stderr_tail != NULL ? answer->stderr_tail : "");
-			if (job->piece.status == AUT_OK)
-				keep_tail(job, job->piece.data, job->piece.len);
-		}
+		take_output(job, answer);
 		/* Judged when the rest of the output has been read, which error_detail quotes. */
 		job->end = *answer;
-		job->end.stdout_tail = job->end.stderr_tail = NULL;
+		job->end.stdout_tail = job->end.stderr_tail = job->end.data = NULL;
 		aut__job_event(job, AUT_EVENT_ENDED, NULL);
 		return;
 	}
@@ -427,6 +442,14 @@ static void
 read_output(aut_job *job)
 {
 	aut_error err = AUT_ERROR_INIT;
+	if (job->piece_came)
+	{
+		job->piece_came = false;
+		job->piece_start = job->output_next;
+		job->output_next += (int64_t) job->piece.len;
+		aut__job_event(job, AUT_EVENT_DONE, NULL);
+		return;
+	}
 	if (job->output_whole)
 	{
 		/* What was read after the end reached the end of the output: there is no more to ask for. */
@@ -436,14 +459,6 @@ read_output(aut_job *job)
 	if (job->step == AUT_STEP_READING && is_spared(job))
 	{
 		aut__job_event(job, AUT_EVENT_EMPTY, NULL); /* nobody waits for it */
-		return;
-	}
-	if (job->piece.len > 0 && job->output_next == 0)
-	{
-		/* The event carried the output (see looked). */
-		job->piece_start = 0;
-		job->output_next = (int64_t) job->piece.len;
-		aut__job_event(job, AUT_EVENT_DONE, NULL);
 		return;
 	}
 	aut_status status = aut_agent_output(job->agent, job->output_next, output_read, job, &err);

@@ -119,6 +119,7 @@ struct aut_job
 
 	int64_t output_next; /* stream offset to read from */
 	bool output_whole;   /* it has ended and all it printed has been read */
+	bool piece_came;     /* the look that saw the end brought the piece */
 	aut_buf piece;       /* bytes to be stored */
 	int64_t piece_start;
 	char tail[AUT_TAIL_MAX + 1];

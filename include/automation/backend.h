@@ -25,7 +25,7 @@ typedef struct aut_place
 	char *sandbox_id; /* NULL where there is none */
 	char *work_base;  /* folder under which the run's work folder is made */
 	bool local; /* agent server of ours: AGENT_SERVER_URL and WORKSPACE_BASE are told to the run */
-	char *told_url; /* agent URL told to the run (local) */
+	char *told_url;   /* agent URL told to the run (local) */
 	char *key_header; /* header in which the key is sent; NULL: X-Session-API-Key */
 	/* of a sandbox, or of an agent server of ours whose runs use the cloud beside it: */
 	char *user_key;  /* the user's key of the cloud, told to the run */
@@ -124,6 +124,8 @@ aut_status aut_attempt_paths_init(aut_attempt_paths *out, const aut_uuid *run_id
 
 #define AUT_EXIT_FENCE 121 /* this attempt was started before: look at its state folder */
 #define AUT_EXIT_SETUP 122 /* the state folder could not be set up */
+/* Output of fewer bytes is in the exit file, too. */
+#define AUT_EXIT_OUTPUT_MAX 16384
 
 /* The shell command of an attempt: our prologue, then the contract's chain (execution.md section 5). */
 aut_status aut_command_text(const aut_attempt_paths *paths, const char *entrypoint, aut_buf *out,
@@ -159,7 +161,8 @@ typedef struct aut_agent_answer
 	const char *command_id; /* start */
 	/* fetch: there is no tarball, but this address instead; NULL: it is there */
 	const char *location;
-	const char *data;       /* output: bytes at `offset` of the stream */
+	/* output: bytes at `offset` of the stream; look: all that it printed, where the end came with it */
+	const char *data;
 	size_t len;
 	int64_t offset;
 	bool at_end;        /* … which are all there was at that moment */

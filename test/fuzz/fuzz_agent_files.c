@@ -30,6 +30,9 @@ exit_file(const aut_http_reply *reply)
 		must(answer.ended && answer.has_exit_code);
 		must(answer.exit_code >= 0 && answer.exit_code <= 255);
 		must(answer.elapsed_s >= 0);
+		must(answer.data == NULL ||
+			 (answer.data > reply->body && answer.len < AUT_EXIT_OUTPUT_MAX &&
+			  answer.data + answer.len == reply->body + reply->body_len));
 	}
 }
 

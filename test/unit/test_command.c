@@ -55,7 +55,9 @@ teardown(void **state)
 	snprintf(command, sizeof command, "rm -rf %s %s %s %s.?", quoted.data, f->paths.tarball,
 			 f->paths.env, f->paths.tarball);
 	int rc = system(command);
-	snprintf(command, sizeof command, "rm -rf %s", f->paths.state);
+	/* of all attempts */
+	snprintf(command, sizeof command, "rm -rf %.*s.?",
+			 (int) (strrchr(f->paths.state, '.') - f->paths.state), f->paths.state);
 	rc |= system(command);
 	aut_buf_done(&quoted);
 	free(f);
@@ -245,6 +247,70 @@ test_command__flood_keeps_the_newest_exactly(void **state)
 	free(b);
 }
 
+/* The exit file after its first line, which ends in + when all output follows; NULL: it does not. */
+static char *
+output_in_exit_file(fixture *f)
+{
+	size_t len = 0;
+	char *text = read_file(f->paths.state, "exit", &len);
+	assert_non_null(text);
+	char *line = strchr(text, '\n');
+	assert_non_null(line);
+	char *out = strncmp(line - 2, " +", 2) == 0 ? strdup(line + 1) : NULL;
+	free(text);
+	return out;
+}
+
+static void
+test_command__short_output_is_in_the_exit_file(void **state)
+{
+	static const struct
+	{
+		const char *script;
+		long bytes; /* -1: not there */
+	} CASES[] = {
+		{"#!/bin/sh\nexit 0\n", 0},
+		{"#!/bin/sh\nprintf x\n", 1},
+		{"#!/bin/sh\nprintf 'a\\nb +\\n\\n' >&2\nexit 3\n", 7},
+		{"#!/bin/sh\nhead -c 16383 /dev/zero | tr '\\0' x\n", 16383},
+		/* as many bytes as fit may be the first of more: whoever reads the file leaves them alone */
+		{"#!/bin/sh\nhead -c 16384 /dev/zero | tr '\\0' x\n", 16384},
+		{"#!/bin/sh\nhead -c 20000 /dev/zero | tr '\\0' x\n", 16384},
+		{"#!/bin/sh\nhead -c 3000000 /dev/zero | tr '\\0' x\n", -1},
+	};
+	fixture *f = *state;
+	for (size_t i = 0; i < sizeof CASES / sizeof CASES[0]; i++)
+	{
+		assert_int_equal(aut_attempt_paths_init(&f->paths, &f->run, (int) i + 1, &f->place, NULL),
+						 AUT_OK);
+		pack(f, CASES[i].script, "");
+		int code = finish(start(f, "./main.sh"));
+		char *all = read_file(f->paths.state, "out.0", NULL);
+		char *out = output_in_exit_file(f);
+		assert_int_equal(code, i == 2 ? 3 : 0);
+		assert_int_equal(out != NULL ? (long) strlen(out) : -1, CASES[i].bytes);
+		if (out != NULL)
+			assert_int_equal(strncmp(out, all, strlen(out)), 0);
+		free(all);
+		free(out);
+	}
+}
+
+/* A child that goes on may print more: then the exit file does not speak of the output. */
+static void
+test_command__output_that_may_grow_is_not_in_the_exit_file(void **state)
+{
+	fixture *f = *state;
+	pack(f, "#!/bin/sh\necho first\nsleep 60 &\necho $! >child\n", "");
+	assert_int_equal(finish(start(f, "./main.sh")), 0);
+	assert_null(output_in_exit_file(f));
+	assert_file(f, "out.0", "first\n");
+	char *child = read_file(f->paths.work, "child", NULL);
+	assert_non_null(child);
+	assert_int_equal(kill((pid_t) strtol(child, NULL, 10), SIGKILL), 0);
+	free(child);
+}
+
 /* Wait until the program has said "ready" (at most 10 s). */
 static void
 await_ready(fixture *f)
@@ -338,6 +404,8 @@ main(void)
 		TEST(test_command__setup_runs_first_and_its_failure_stops),
 		TEST(test_command__missing_tarball_is_said),
 		TEST(test_command__flood_keeps_the_newest_exactly),
+		TEST(test_command__short_output_is_in_the_exit_file),
+		TEST(test_command__output_that_may_grow_is_not_in_the_exit_file),
 		TEST(test_command__output_is_there_while_it_runs_and_term_is_recorded),
 		TEST(test_command__kill_of_the_group_leaves_no_exit_file),
 		TEST(test_command__env_lines_refuse_what_a_shell_cannot_name),
