@@ -73,20 +73,37 @@ takes(aut_local_runner *self, const aut_run_task *task)
 }
 
 static aut_status
+end_together(aut_unit *const *units, size_t count, aut_db *db, aut_error *err)
+{
+	aut_run_end *ends = aut_calloc(count, sizeof *ends);
+	bool *won = aut_calloc(count, sizeof *won);
+	aut_status status =
+		ends == NULL || won == NULL ? aut_fail(err, AUT_ENOMEM, "no memory") : AUT_OK;
+
+	for (size_t i = 0; status == AUT_OK && i < count; i++)
+	{
+		const ending *e = (const ending *) (const void *) units[i];
+
+		ends[i] = (aut_run_end){.id = e->id,
+								.status = AUT_RUN_COMPLETED,
+								.from_running = true,
+								.completed_at = aut_now_us(e->bench->clock),
+								.cleanup_at = AUT_TIME_NONE};
+	}
+	if (status == AUT_OK)
+		status = aut_store_run_finish_each(db, ends, count, won, err);
+	for (size_t i = 0; status == AUT_OK && i < count; i++)
+		if (!won[i])
+			status = aut_fail(err, AUT_EINTERNAL, "a run had ended before");
+	aut_free(ends);
+	aut_free(won);
+	return status;
+}
+
+static aut_status
 end_run(aut_unit *unit, aut_db *db, aut_error *err)
 {
-	ending *e = (ending *) (void *) unit;
-	bool won = false;
-	aut_run_end end = {.id = e->id,
-					   .status = AUT_RUN_COMPLETED,
-					   .from_running = true,
-					   .completed_at = aut_now_us(e->bench->clock),
-					   .cleanup_at = AUT_TIME_NONE};
-	aut_status status = aut_store_run_finish(db, &end, &won, err);
-
-	if (status == AUT_OK && !won)
-		status = aut_fail(err, AUT_EINTERNAL, "a run had ended before");
-	return status;
+	return end_together(&unit, 1, db, err);
 }
 
 static void
@@ -120,7 +137,7 @@ start(aut_local_runner *self, const aut_run_task *task, int64_t time_limit_s, au
 	if (e == NULL)
 		return aut_fail(err, AUT_EBUSY, "every place is taken");
 	b->free = e->next;
-	e->unit = (aut_unit){.run = end_run, .done = end_done};
+	e->unit = (aut_unit){.run = end_run, .done = end_done, .together = end_together};
 	e->bench = b;
 	e->id = task->run.id;
 	e->next = *link;

@@ -124,7 +124,7 @@ def prepare_module(bench, s):
     module.chmod(0o644)
     s.host.sql("CREATE TABLE public.bench_result (line text)")
     s.host.sql("SET client_min_messages = warning")
-    s.host.sql("CREATE FUNCTION public.automation_bench_engine(text, bigint, bigint, bigint) RETURNS void "
+    s.host.sql("CREATE FUNCTION public.automation_bench_engine(text, bigint, bigint, bigint) RETURNS integer "
                f"LANGUAGE c STRICT AS '{module.with_suffix('')}'")  # fmt: skip
     return str(module.with_suffix(""))
 
@@ -132,7 +132,9 @@ def prepare_module(bench, s):
 def engine_in_postgres(s, module, runs, batch, single):
     s.host.sql("TRUNCATE automation.automation, automation.run CASCADE")
     s.host.sql("VACUUM ANALYZE automation.run")
-    s.host.sql(f"SELECT public.automation_bench_engine('{module}', {runs}, {batch}, {single})")
+    (pid,) = s.host.sql(f"SELECT public.automation_bench_engine('{module}', {runs}, {batch}, {single})")
+    # no query stands open meanwhile: its snapshot would keep every version of every row
+    wait_until(lambda: not pathlib.Path(f"/proc/{pid}").exists(), 300, 0.05)
     lines = s.host.sql("DELETE FROM public.bench_result RETURNING line")
     if len(lines) != 1:
         raise RuntimeError(pathlib.Path(s.host.environment["PG_LOG"]).read_text()[-3000:])

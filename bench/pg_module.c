@@ -3,8 +3,8 @@
  * bench/pg_module.c - a module for clusters of the bench: the engine in a background worker over SPI, with a
  * runner that ends every run at once (engine_run.c).
  *
- *   automation_bench_engine(library, runs, batch, single)   queue, drain, wait for it; a line of JSON goes to
- *                                                           the table public.bench_result
+ *   automation_bench_engine(library, runs, batch, single)   start it and return its pid: it queues, drains, writes
+ *                                                           a line of JSON to public.bench_result and ends
  *
  * The extension's own worker must be stopped meanwhile.
  */
@@ -17,6 +17,7 @@
 #include "utils/guc.h"
 
 #include "bench/engine_run.h"
+#include "extension/internal.h"
 #include "extension/spi_db.h"
 
 PG_MODULE_MAGIC;
@@ -62,7 +63,7 @@ automation_bench_engine_main(Datum arg)
 	pqsignal(SIGTERM, die);
 	BackgroundWorkerUnblockSignals();
 	BackgroundWorkerInitializeConnectionByOid(DatumGetObjectId(arg), InvalidOid, 0);
-	SetConfigOption("search_path", "pg_catalog, pg_temp", PGC_USERSET, PGC_S_OVERRIDE);
+	aut__pin_session();
 	if (aut_spi_worker_db(&db, &error) != AUT_OK ||
 		bench_engine(db, &wanted, &figures, &error) != AUT_OK)
 		elog(FATAL, "%s", error.message);
@@ -81,6 +82,7 @@ automation_bench_engine(PG_FUNCTION_ARGS)
 	order given = {
 		.runs = PG_GETARG_INT64(1), .batch = PG_GETARG_INT64(2), .single = PG_GETARG_INT64(3)};
 	BackgroundWorkerHandle *handle;
+	pid_t pid;
 	BackgroundWorker worker = {
 		.bgw_flags = BGWORKER_SHMEM_ACCESS | BGWORKER_BACKEND_DATABASE_CONNECTION,
 		.bgw_start_time = BgWorkerStart_RecoveryFinished,
@@ -100,7 +102,8 @@ automation_bench_engine(PG_FUNCTION_ARGS)
 	memcpy(worker.bgw_extra, &given, sizeof(given));
 	if (!RegisterDynamicBackgroundWorker(&worker, &handle))
 		elog(ERROR, "no slot for a background worker");
-	if (WaitForBackgroundWorkerShutdown(handle) != BGWH_STOPPED)
-		elog(ERROR, "the worker did not stop");
-	PG_RETURN_VOID();
+	/* Not for its end: the snapshot of whoever waits in a query would keep every row version alive meanwhile. */
+	if (WaitForBackgroundWorkerStartup(handle, &pid) != BGWH_STARTED)
+		elog(ERROR, "the worker did not start");
+	PG_RETURN_INT32(pid);
 }

@@ -152,7 +152,10 @@ typedef struct aut__extension
 /* Look it up, in a transaction of the caller's. */
 void aut__extension_look(aut__extension *out);
 
-/* Settings of a background worker's session against hostile ALTER DATABASE/ROLE … SET. */
+/* ---- session.c ----------------------------------------------------------------------------- */
+
+/* Settings of a background worker's session against hostile ALTER DATABASE/ROLE … SET, and against plans made
+ * for tables that were empty. */
 void aut__pin_session(void);
 /* ---- beside.c ------------------------------------------------------------------------------ */
 

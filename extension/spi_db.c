@@ -173,8 +173,8 @@ worker_commit(aut_db *base, aut_error *err)
 
 /* One statement inside the transaction. */
 static aut_status
-worker_statement(spi_db *db, const aut_stmt *stmt, const aut_value *params, aut_rows *rows,
-				 int64_t *affected, aut_error *err)
+worker_statement(spi_db *db, const aut_stmt *stmt, const aut_value *params, size_t count,
+				 aut_rows *rows, int64_t *affected, aut_error *err)
 {
 	MemoryContext outer = CurrentMemoryContext;
 	volatile aut_status status = AUT_OK;
@@ -187,7 +187,7 @@ worker_statement(spi_db *db, const aut_stmt *stmt, const aut_value *params, aut_
 		SPI_connect();
 		PushActiveSnapshot(GetTransactionSnapshot());
 		enable_timeout_after(STATEMENT_TIMEOUT, STATEMENT_TIMEOUT_MS);
-		status = aut__spi_execute(stmt, params, rows, affected, err);
+		status = aut__spi_execute(stmt, params, count, rows, affected, err);
 		disable_timeout(STATEMENT_TIMEOUT, false);
 		PopActiveSnapshot();
 		SPI_finish();
@@ -203,8 +203,8 @@ worker_statement(spi_db *db, const aut_stmt *stmt, const aut_value *params, aut_
 }
 
 static aut_status
-worker_run(aut_db *base, const aut_stmt *stmt, const aut_value *params, aut_rows *out_rows,
-		   int64_t *out_affected, aut_error *err)
+worker_run_each(aut_db *base, const aut_stmt *stmt, const aut_value *params, size_t count,
+				aut_rows *out_rows, int64_t *out_affected, aut_error *err)
 {
 	spi_db *db = (spi_db *) base;
 	bool own = !base->in_transaction;
@@ -217,7 +217,7 @@ worker_run(aut_db *base, const aut_stmt *stmt, const aut_value *params, aut_rows
 	if (own)
 		status = worker_begin(base, err);
 	if (status == AUT_OK)
-		status = worker_statement(db, stmt, params, &rows, &affected, err);
+		status = worker_statement(db, stmt, params, count, &rows, &affected, err);
 	if (own && base->in_transaction)
 	{
 		if (status == AUT_OK)
@@ -235,6 +235,13 @@ worker_run(aut_db *base, const aut_stmt *stmt, const aut_value *params, aut_rows
 	if (out_affected != NULL)
 		*out_affected = affected;
 	return AUT_OK;
+}
+
+static aut_status
+worker_run(aut_db *base, const aut_stmt *stmt, const aut_value *params, aut_rows *out_rows,
+		   int64_t *out_affected, aut_error *err)
+{
+	return worker_run_each(base, stmt, params, 1, out_rows, out_affected, err);
 }
 
 static aut_status
@@ -266,7 +273,7 @@ worker_close(aut_db *base)
 }
 
 static const aut_db_ops worker_ops = {
-	.version = 1,
+	.version = 2,
 	.dialect = AUT_DIALECT_POSTGRES,
 	.run = worker_run,
 	.begin = worker_begin,
@@ -276,6 +283,7 @@ static const aut_db_ops worker_ops = {
 	.release = no_savepoint,
 	.rollback_to = no_rollback_to,
 	.close = worker_close,
+	.run_each = worker_run_each,
 };
 
 /* ---- the box of the door --------------------------------------------------------------------- */
@@ -298,8 +306,8 @@ catch_and_keep(spi_db *db, MemoryContext outer, ResourceOwner owner)
 }
 
 static aut_status
-door_statement(spi_db *db, const aut_stmt *stmt, const aut_value *params, aut_rows *rows,
-			   int64_t *affected, aut_error *err)
+door_statement(spi_db *db, const aut_stmt *stmt, const aut_value *params, size_t count,
+			   aut_rows *rows, int64_t *affected, aut_error *err)
 {
 	MemoryContext outer = CurrentMemoryContext;
 	ResourceOwner owner = CurrentResourceOwner;
@@ -309,7 +317,7 @@ door_statement(spi_db *db, const aut_stmt *stmt, const aut_value *params, aut_ro
 	{
 		SPI_connect();
 		PushActiveSnapshot(GetTransactionSnapshot());
-		status = aut__spi_execute(stmt, params, rows, affected, err);
+		status = aut__spi_execute(stmt, params, count, rows, affected, err);
 		PopActiveSnapshot();
 		SPI_finish();
 	}
@@ -323,8 +331,8 @@ door_statement(spi_db *db, const aut_stmt *stmt, const aut_value *params, aut_ro
 }
 
 static aut_status
-door_run(aut_db *base, const aut_stmt *stmt, const aut_value *params, aut_rows *out_rows,
-		 int64_t *out_affected, aut_error *err)
+door_run_each(aut_db *base, const aut_stmt *stmt, const aut_value *params, size_t count,
+			  aut_rows *out_rows, int64_t *out_affected, aut_error *err)
 {
 	spi_db *db = (spi_db *) base;
 	aut_rows rows = {0};
@@ -333,7 +341,7 @@ door_run(aut_db *base, const aut_stmt *stmt, const aut_value *params, aut_rows *
 
 	if (base->failed)
 		return refuse_lost(db, err);
-	status = door_statement(db, stmt, params, &rows, &affected, err);
+	status = door_statement(db, stmt, params, count, &rows, &affected, err);
 	if (status != AUT_OK)
 	{
 		aut_rows_done(&rows);
@@ -344,6 +352,13 @@ door_run(aut_db *base, const aut_stmt *stmt, const aut_value *params, aut_rows *
 	if (out_affected != NULL)
 		*out_affected = affected;
 	return AUT_OK;
+}
+
+static aut_status
+door_run(aut_db *base, const aut_stmt *stmt, const aut_value *params, aut_rows *out_rows,
+		 int64_t *out_affected, aut_error *err)
+{
+	return door_run_each(base, stmt, params, 1, out_rows, out_affected, err);
 }
 
 static aut_status
@@ -366,7 +381,7 @@ door_close(aut_db *base)
 }
 
 static const aut_db_ops door_ops = {
-	.version = 1,
+	.version = 2,
 	.dialect = AUT_DIALECT_POSTGRES,
 	.run = door_run,
 	.begin = door_refuse,
@@ -376,6 +391,7 @@ static const aut_db_ops door_ops = {
 	.release = door_refuse,
 	.rollback_to = no_rollback_to,
 	.close = door_close,
+	.run_each = door_run_each,
 };
 
 void

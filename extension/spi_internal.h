@@ -13,10 +13,11 @@
 /*
  * Prepare (at first use) and execute one statement; results go into core memory.  Raises the server's
  * errors: call it inside PG_TRY, with SPI connected.  What goes wrong without an error raised (no
- * memory for the result, a wrong declaration) is returned.
+ * memory for the result, a wrong declaration) is returned.  count: rows of parameters of a statement that is
+ * `each`.
  */
-aut_status aut__spi_execute(const aut_stmt *stmt, const aut_value *params, aut_rows *rows,
-							int64_t *affected, aut_error *err);
+aut_status aut__spi_execute(const aut_stmt *stmt, const aut_value *params, size_t count,
+							aut_rows *rows, int64_t *affected, aut_error *err);
 
 /* Translate an error the server raised. */
 aut_status aut__spi_error(const ErrorData *edata, aut_error *err);

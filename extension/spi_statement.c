@@ -15,6 +15,7 @@
 #include "catalog/pg_type.h"
 #include "executor/spi.h"
 #include "mb/pg_wchar.h"
+#include "utils/array.h"
 #include "utils/plancache.h"
 #include "utils/timestamp.h"
 #include "utils/uuid.h"
@@ -60,6 +61,42 @@ type_oid(char type)
 			return TIMESTAMPTZOID;
 		default:
 			return InvalidOid;
+	}
+}
+
+/* Of what a parameter of a statement that is `each` is made. */
+typedef struct element
+{
+	Oid type, array;
+	int16 len;
+	bool by_value;
+	char align;
+} element;
+
+static element
+element_of(char type)
+{
+	switch (type)
+	{
+		case 'i':
+			return (element){INT4OID, INT4ARRAYOID, 4, true, TYPALIGN_INT};
+		case 'l':
+			return (element){INT8OID, INT8ARRAYOID, 8, FLOAT8PASSBYVAL, TYPALIGN_DOUBLE};
+		case 'd':
+			return (element){FLOAT8OID, FLOAT8ARRAYOID, 8, FLOAT8PASSBYVAL, TYPALIGN_DOUBLE};
+		case 'b':
+			return (element){BOOLOID, BOOLARRAYOID, 1, true, TYPALIGN_CHAR};
+		case 't':
+			return (element){TEXTOID, TEXTARRAYOID, -1, false, TYPALIGN_INT};
+		case 'j':
+			return (element){JSONOID, JSONARRAYOID, -1, false, TYPALIGN_INT};
+		case 'x':
+			return (element){BYTEAOID, BYTEAARRAYOID, -1, false, TYPALIGN_INT};
+		case 'u':
+			return (element){UUIDOID, UUIDARRAYOID, UUID_LEN, false, TYPALIGN_CHAR};
+		default: /* 'T' */
+			return (element){TIMESTAMPTZOID, TIMESTAMPTZARRAYOID, 8, FLOAT8PASSBYVAL,
+							 TYPALIGN_DOUBLE};
 	}
 }
 
@@ -115,8 +152,11 @@ prepare(const aut_stmt *declared, SPIPlanPtr *out, aut_error *err)
 	if (cached >= CACHE_FILL)
 		return aut_fail(err, AUT_EINTERNAL, "more than %d statements", CACHE_FILL);
 	for (int i = 0; i < count; i++)
-		types[i] = type_oid(declared->params[i]);
-	plan = SPI_prepare(aut_stmt_sql(declared, AUT_DIALECT_POSTGRES), count, types);
+		types[i] =
+			declared->each ? element_of(declared->params[i]).array : type_oid(declared->params[i]);
+	/* A plan for each length of the arrays would be the same plan: it is made once. */
+	plan = SPI_prepare_cursor(aut_stmt_sql(declared, AUT_DIALECT_POSTGRES), count, types,
+							  declared->each ? CURSOR_OPT_GENERIC_PLAN : 0);
 	if (plan == NULL)
 		return aut_fail(err, AUT_EDB, "cannot prepare: %s", SPI_result_code_string(SPI_result));
 	status = match_declaration(plan, declared, err);
@@ -183,6 +223,26 @@ to_datum(const aut_value *value)
 		default:
 			elog(ERROR, "unknown parameter type '%c'", value->type);
 	}
+}
+
+/* One column of the rows of parameters, as an array. */
+static Datum
+to_array(char type, const aut_value *first, size_t width, size_t count)
+{
+	element of = element_of(type);
+	Datum *values = palloc(count * sizeof(Datum));
+	bool *nulls = palloc(count * sizeof(bool));
+	int length = (int) count, from = 1;
+
+	for (size_t i = 0; i < count; i++)
+	{
+		const aut_value *value = first + i * width;
+
+		nulls[i] = value->null;
+		values[i] = value->null ? (Datum) 0 : to_datum(value);
+	}
+	return PointerGetDatum(construct_md_array(values, nulls, 1, &length, &from, of.type, of.len,
+											  of.by_value, of.align));
 }
 
 /* ---- rows ---------------------------------------------------------------------------------- */
@@ -284,9 +344,10 @@ read_rows(const aut_stmt *stmt, aut_rows *rows, aut_error *err)
 /* ---- executing ----------------------------------------------------------------------------- */
 
 aut_status
-aut__spi_execute(const aut_stmt *stmt, const aut_value *params, aut_rows *rows, int64_t *affected,
-				 aut_error *err)
+aut__spi_execute(const aut_stmt *stmt, const aut_value *params, size_t count, aut_rows *rows,
+				 int64_t *affected, aut_error *err)
 {
+	size_t width = strlen(stmt->params);
 	Datum values[AUT_STMT_PARAMS_MAX];
 	char nulls[AUT_STMT_PARAMS_MAX + 1];
 	SPIPlanPtr plan = NULL;
@@ -295,10 +356,15 @@ aut__spi_execute(const aut_stmt *stmt, const aut_value *params, aut_rows *rows, 
 
 	if (status != AUT_OK)
 		return status;
-	for (int i = 0; stmt->params[i] != '\0'; i++)
+	for (size_t i = 0; i < width; i++)
 	{
-		nulls[i] = params[i].null ? 'n' : ' ';
-		values[i] = params[i].null ? (Datum) 0 : to_datum(&params[i]);
+		bool null = !stmt->each && params[i].null;
+
+		nulls[i] = null ? 'n' : ' ';
+		if (stmt->each)
+			values[i] = to_array(stmt->params[i], &params[i], width, count);
+		else
+			values[i] = null ? (Datum) 0 : to_datum(&params[i]);
 	}
 	rc = SPI_execute_plan(plan, values, nulls, false, 0);
 	if (rc < 0)

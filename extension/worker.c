@@ -112,40 +112,6 @@ aut__watch_connected(void)
 	connecting = false;
 }
 
-/* ---- the session ----------------------------------------------------------------------------- */
-
-void
-aut__pin_session(void)
-{
-	static const struct
-	{
-		const char *name, *value;
-	} pins[] = {
-		{"search_path", "pg_catalog, pg_temp"},
-		{"statement_timeout", "0"}, /* the driver arms its own */
-		{"lock_timeout", "500ms"},  /* below deadlock_timeout: we give way, never the DBA */
-		{"idle_in_transaction_session_timeout", "0"},
-		{"idle_session_timeout", "0"},
-		{"transaction_timeout", "0"},
-		{"default_transaction_isolation", "read committed"},
-		{"default_transaction_read_only", "off"},
-		{"default_transaction_deferrable", "off"},
-		{"client_min_messages", "error"},
-		{"session_replication_role", "origin"},
-		{"row_security", "on"},
-		{"jit", "off"},
-		/* Every statement of ours has its index.  Statistics of tables that were empty a moment ago would
-		 * have them read whole instead, once for each row of another, until they are analyzed. */
-		{"enable_seqscan", "off"},
-		{"enable_hashjoin", "off"},
-		{"enable_mergejoin", "off"},
-	};
-
-	for (size_t i = 0; i < lengthof(pins); i++)
-		if (GetConfigOption(pins[i].name, true, false) != NULL) /* some are newer than 15 */
-			SetConfigOption(pins[i].name, pins[i].value, PGC_SUSET, PGC_S_OVERRIDE);
-}
-
 /* The sink stands below core, so it must neither raise an error nor serve an interrupt. */
 static void
 log_sink(void *payload, aut_log_level level, const char *line)

@@ -152,13 +152,36 @@ start(aut_job *job)
 }
 
 static aut_status
+record_together(aut_unit *const *units, size_t count, aut_db *db, aut_error *err)
+{
+	const aut_engine *engine = aut__job_of_unit(units[0])->engine;
+	aut_run_start *starts = aut_calloc(count, sizeof *starts);
+	bool *won = aut_calloc(count, sizeof *won);
+	aut_status status = starts == NULL || won == NULL
+							? aut_fail(err, AUT_ENOMEM, "no memory to note %zu starts", count)
+							: AUT_OK;
+	for (size_t i = 0; status == AUT_OK && i < count; i++)
+	{
+		const aut_job *job = aut__job_of_unit(units[i]);
+		starts[i] = (aut_run_start){.id = job->task.run.id,
+									.command_id = job->command_id,
+									.sandbox_id = job->place.sandbox_id,
+									.timeout_at = job->deadline_us};
+	}
+	if (status == AUT_OK)
+		status = aut_store_run_started(db, engine->options.worker, "Starting automation", starts,
+									   count, won, err);
+	for (size_t i = 0; i < count; i++)
+		aut__job_of_unit(units[i])->won = status == AUT_OK && won[i];
+	aut_free(starts);
+	aut_free(won);
+	return status;
+}
+
+static aut_status
 record_run(aut_unit *unit, aut_db *db, aut_error *err)
 {
-	aut_job *job = aut__job_of_unit(unit);
-	job->won = false;
-	return aut_store_run_started(db, &job->task.run.id, job->engine->options.worker,
-								 job->command_id, job->place.sandbox_id, job->deadline_us,
-								 "Starting automation", &job->won, err);
+	return record_together(&unit, 1, db, err);
 }
 
 static void
@@ -168,6 +191,7 @@ record(aut_job *job)
 	job->deadline_us =
 		aut__engine_now(job->engine) + (job->time_limit_s + s->run_timeout_margin) * AUT_US_PER_S;
 	aut__job_unit(job, record_run, aut__job_db_done);
+	job->unit.together = record_together;
 }
 
 /* ---- looking ------------------------------------------------------------------------------- */
@@ -526,31 +550,58 @@ ended_at(const aut_job *job, int64_t now)
 	return now - ago * AUT_US_PER_S;
 }
 
+/* What the end of a run means for its automation. */
+static aut_status
+judge_automation(const aut_job *job, aut_db *db, int64_t now, aut_error *err)
+{
+	const aut_run *run = &job->task.run;
+	if (!job->won || job->verdict.status != AUT_RUN_FAILED || job->tries >= HEALTH_TRIES_MAX)
+		return AUT_OK;
+	if (job->verdict.broken)
+		return aut_service_disable_broken(db, &run->automation_id, &run->id,
+										  job->verdict.error_detail, job->verdict.status_detail,
+										  now, err);
+	return aut_service_health_check(db, job->engine->options.settings, &run->automation_id,
+									&run->id, now, err);
+}
+
+static aut_status
+finish_together(aut_unit *const *units, size_t count, aut_db *db, aut_error *err)
+{
+	int64_t now = aut__engine_now(aut__job_of_unit(units[0])->engine);
+	aut_run_end *ends = aut_calloc(count, sizeof *ends);
+	bool *won = aut_calloc(count, sizeof *won);
+	aut_status status = ends == NULL || won == NULL
+							? aut_fail(err, AUT_ENOMEM, "no memory to end %zu runs", count)
+							: AUT_OK;
+	for (size_t i = 0; status == AUT_OK && i < count; i++)
+	{
+		const aut_job *job = aut__job_of_unit(units[i]);
+		ends[i] = (aut_run_end){.id = job->task.run.id,
+								.status = job->verdict.status,
+								.from_running = true,
+								.completed_at = ended_at(job, now),
+								.error_detail = job->verdict.error_detail,
+								.status_detail = job->verdict.status_detail,
+								.has_exit_code = job->verdict.has_exit_code,
+								.exit_code = job->verdict.exit_code,
+								.cleanup_at = now + AUT_CLEANUP_AGAIN_US};
+	}
+	if (status == AUT_OK)
+		status = aut_store_run_finish_each(db, ends, count, won, err);
+	for (size_t i = 0; i < count; i++)
+		aut__job_of_unit(units[i])->won = status == AUT_OK && won[i];
+	for (size_t i = 0; status == AUT_OK && i < count; i++)
+		status = judge_automation(aut__job_of_unit(units[i]), db, now, err);
+	aut_free(ends);
+	aut_free(won);
+	return status;
+}
+
 static aut_status
 finish_run(aut_unit *unit, aut_db *db, aut_error *err)
 {
-	aut_job *job = aut__job_of_unit(unit);
-	int64_t now = aut__engine_now(job->engine);
-	aut_run_end end = {.id = job->task.run.id,
-					   .status = job->verdict.status,
-					   .from_running = true,
-					   .completed_at = ended_at(job, now),
-					   .error_detail = job->verdict.error_detail,
-					   .status_detail = job->verdict.status_detail,
-					   .has_exit_code = job->verdict.has_exit_code,
-					   .exit_code = job->verdict.exit_code,
-					   .cleanup_at = now + AUT_CLEANUP_AGAIN_US};
-	job->won = false;
-	aut_status status = aut_store_run_finish(db, &end, &job->won, err);
-	if (status != AUT_OK || !job->won || end.status != AUT_RUN_FAILED ||
-		job->tries >= HEALTH_TRIES_MAX)
-		return status;
-	const aut_uuid *automation_id = &job->task.run.automation_id;
-	if (job->verdict.broken)
-		return aut_service_disable_broken(db, automation_id, &end.id, end.error_detail,
-										  end.status_detail, now, err);
-	return aut_service_health_check(db, job->engine->options.settings, automation_id, &end.id, now,
-									err);
+	return finish_together(&unit, 1, db, err);
 }
 
 static void
@@ -587,6 +638,7 @@ finish(aut_job *job)
 		return;
 	}
 	aut__job_unit(job, finish_run, finish_done);
+	job->unit.together = finish_together;
 }
 
 static void

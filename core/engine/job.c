@@ -328,6 +328,7 @@ aut__job_unit(aut_job *job, aut_status (*run)(aut_unit *, aut_db *, aut_error *)
 {
 	job->unit.run = run;
 	job->unit.done = done;
+	job->unit.together = NULL;
 	job->won = false;
 	job->engine->units_in_flight++;
 	aut_turn_add(job->engine->options.turn, &job->unit);

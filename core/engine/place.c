@@ -184,11 +184,26 @@ aut__place_requeue(aut_job *job)
 /* ---- giving it back ------------------------------------------------------------------------ */
 
 static aut_status
+release_together(aut_unit *const *units, size_t count, aut_db *db, aut_error *err)
+{
+	aut_uuid *ids = aut_calloc(count, sizeof *ids);
+	if (ids == NULL)
+		return aut_fail(err, AUT_ENOMEM, "no memory for the ids of %zu runs", count);
+	for (size_t i = 0; i < count; i++)
+	{
+		aut_job *job = aut__job_of_unit(units[i]);
+		job->won = true;
+		ids[i] = job->task.run.id;
+	}
+	aut_status status = aut_store_run_cleanup_set(db, ids, count, AUT_TIME_NONE, err);
+	aut_free(ids);
+	return status;
+}
+
+static aut_status
 release_run(aut_unit *unit, aut_db *db, aut_error *err)
 {
-	aut_job *job = aut__job_of_unit(unit);
-	job->won = true;
-	return aut_store_run_cleanup_set(db, &job->task.run.id, AUT_TIME_NONE, err);
+	return release_together(&unit, 1, db, err);
 }
 
 void
@@ -204,4 +219,5 @@ aut__place_release(aut_job *job)
 		backend->ops->release(backend, &job->task, job->task.has_keep_alive && job->task.keep_alive,
 							  job->command_id != NULL || job->maybe_started);
 	aut__job_unit(job, release_run, aut__job_db_done);
+	job->unit.together = release_together;
 }

@@ -128,16 +128,22 @@ static const aut_stmt run_adopt = {
 };
 
 /* What is null was not learned by this step and stays. */
+#define STARTED(id, worker, command, sandbox, timeout, phase, from)                                \
+	"UPDATE automation.run SET"                                                                    \
+	" bash_command_id = coalesce(" command ", run.bash_command_id),"                               \
+	" sandbox_id = coalesce(" sandbox ", run.sandbox_id),"                                         \
+	" timeout_at = coalesce(" timeout ", run.timeout_at),"                                         \
+	" current_phase = coalesce(" phase ", run.current_phase)" from " WHERE run.id = " id           \
+	" AND run.status = 'RUNNING' AND run.worker = " worker " RETURNING run.id"
 static const aut_stmt run_started = {
 	.name = "run_started",
 	.params = "utttTt",
-	.columns = "",
-	.sql = "UPDATE automation.run SET"
-		   " bash_command_id = coalesce($3, bash_command_id),"
-		   " sandbox_id = coalesce($4, sandbox_id),"
-		   " timeout_at = coalesce($5, timeout_at),"
-		   " current_phase = coalesce($6, current_phase)"
-		   " WHERE id = $1 AND status = 'RUNNING' AND worker = $2",
+	.columns = "u",
+	.postgres = STARTED(
+		"e.id", "e.worker", "e.command", "e.sandbox", "e.timeout", "e.phase",
+		" FROM unnest($1, $2, $3, $4, $5, $6) AS e (id, worker, command, sandbox, timeout, phase)"),
+	.sqlite = STARTED("$1", "$2", "$3", "$4", "$5", "$6", ""),
+	.each = true,
 };
 
 static const aut_stmt run_note = {
@@ -197,11 +203,17 @@ static const aut_stmt run_next_cleanup = {
 		   " ORDER BY r.cleanup_at LIMIT 1",
 };
 
+/* Only where it changes something: the row would be written anew otherwise. */
+#define CLEANUP_SET(id, at, from)                                                                  \
+	"UPDATE automation.run SET cleanup_at = " at from " WHERE run.id = " id                        \
+	" AND run.cleanup_at IS DISTINCT FROM " at
 static const aut_stmt run_cleanup_set = {
 	.name = "run_cleanup_set",
 	.params = "uT",
 	.columns = "",
-	.sql = "UPDATE automation.run SET cleanup_at = $2 WHERE id = $1",
+	.postgres = CLEANUP_SET("e.id", "e.at", " FROM unnest($1, $2) AS e (id, at)"),
+	.sqlite = CLEANUP_SET("$1", "$2", ""),
+	.each = true,
 };
 
 const aut_stmt *const aut__claim_statements[] = {
@@ -377,17 +389,38 @@ aut_store_run_next_cleanup(aut_db *db, const char *worker, int64_t *out, aut_err
 
 /* ---- steps of the holder ------------------------------------------------------------------- */
 
-aut_status
-aut_store_run_started(aut_db *db, const aut_uuid *id, const char *worker,
-					  const char *bash_command_id, const char *sandbox_id, int64_t timeout_at,
-					  const char *phase, bool *out_won, aut_error *err)
-{
-	aut_value params[] = {
-		aut_v_uuid(id),         aut_v_text(worker),     aut_v_text(bash_command_id),
-		aut_v_text(sandbox_id), aut_v_time(timeout_at), aut_v_text(phase),
-	};
+#define STARTED_PARAMS 6
 
-	return aut__run_guarded(db, &run_started, params, out_won, err);
+aut_status
+aut_store_run_started(aut_db *db, const char *worker, const char *phase,
+					  const aut_run_start *starts, size_t count, bool *out_won, aut_error *err)
+{
+	aut_rows rows = {0};
+	void *params = NULL;
+	aut__index *index = NULL;
+	aut_status status = aut__items_alloc(count, STARTED_PARAMS * sizeof(aut_value), &params, err);
+
+	for (size_t i = 0; status == AUT_OK && i < count; i++)
+	{
+		const aut_run_start *start = &starts[i];
+		const aut_value values[STARTED_PARAMS] = {
+			aut_v_uuid(&start->id),        aut_v_text(worker),
+			aut_v_text(start->command_id), aut_v_text(start->sandbox_id),
+			aut_v_time(start->timeout_at), aut_v_text(phase),
+		};
+
+		memcpy((aut_value *) params + i * STARTED_PARAMS, values, sizeof(values));
+	}
+	if (status == AUT_OK)
+		status = aut_db_run_each(db, &run_started, params, count, &rows, NULL, err);
+	if (status == AUT_OK)
+		status = aut__index_rows(&rows, &index, err);
+	for (size_t i = 0; status == AUT_OK && i < count; i++)
+		out_won[i] = aut__index_find(index, rows.count, &starts[i].id, NULL);
+	aut_free(index);
+	aut_free(params);
+	aut_rows_done(&rows);
+	return status;
 }
 
 aut_status
@@ -422,8 +455,18 @@ aut_store_run_inline(aut_db *db, const aut_uuid *automation_id, bool is_inline, 
 }
 
 aut_status
-aut_store_run_cleanup_set(aut_db *db, const aut_uuid *id, int64_t at, aut_error *err)
+aut_store_run_cleanup_set(aut_db *db, const aut_uuid *ids, size_t count, int64_t at, aut_error *err)
 {
-	return aut_db_run(db, &run_cleanup_set, (aut_value[]){aut_v_uuid(id), aut_v_time(at)}, NULL,
-					  NULL, err);
+	void *params = NULL;
+	aut_status status = aut__items_alloc(count, 2 * sizeof(aut_value), &params, err);
+
+	for (size_t i = 0; status == AUT_OK && i < count; i++)
+	{
+		((aut_value *) params)[2 * i] = aut_v_uuid(&ids[i]);
+		((aut_value *) params)[2 * i + 1] = aut_v_time(at);
+	}
+	if (status == AUT_OK)
+		status = aut_db_run_each(db, &run_cleanup_set, params, count, NULL, NULL, err);
+	aut_free(params);
+	return status;
 }

@@ -13,7 +13,7 @@
 #include <math.h>
 #include <string.h>
 
-#include "automation/db.h"
+#include "core/store/internal.h"
 
 /* PostgreSQL's earliest timestamp (4713 BC); its latest lies beyond our int64 microseconds. */
 #define TIME_MIN_US INT64_C(-210866803200000000)
@@ -317,17 +317,96 @@ check_call(aut_db *db, const aut_stmt *stmt, const aut_value *params, const aut_
 	return AUT_OK;
 }
 
+/* Once: also for many rows of parameters. */
+static void
+count_write(aut_db *db, const aut_stmt *stmt)
+{
+	if (!only_reads(aut_stmt_sql(stmt, db->ops->dialect)))
+		db->writes++;
+}
+
 aut_status
 aut_db_run(aut_db *db, const aut_stmt *stmt, const aut_value *params, aut_rows *out_rows,
 		   int64_t *out_affected, aut_error *err)
 {
-	aut_status status = check_call(db, stmt, params, out_rows, err);
+	aut_status status = stmt->each ? aut_fail(err, AUT_EINTERNAL, "a statement for many rows")
+								   : check_call(db, stmt, params, out_rows, err);
 
 	if (status == AUT_OK)
 	{
-		if (!only_reads(aut_stmt_sql(stmt, db->ops->dialect)))
-			db->writes++;
+		count_write(db, stmt);
 		status = db->ops->run(db, stmt, params, out_rows, out_affected, err);
+	}
+	if (status != AUT_OK)
+		aut_error_context(err, "%s", stmt->name);
+	return status;
+}
+
+/* Append copies of rows; columns are their types. */
+static aut_status
+rows_append(aut_rows *to, const aut_rows *rows, const char *columns, aut_error *err)
+{
+	aut_status status = AUT_OK;
+
+	for (size_t i = 0; status == AUT_OK && i < rows->count; i++)
+		status = aut__rows_add_copy(to, rows, i, columns, err);
+	return status;
+}
+
+/* For drivers that have no way of their own. */
+static aut_status
+one_by_one(aut_db *db, const aut_stmt *stmt, const aut_value *params, size_t count,
+		   aut_rows *out_rows, int64_t *out_affected, aut_error *err)
+{
+	size_t width = strlen(stmt->params);
+	aut_rows all = {0};
+	int64_t affected = 0;
+	aut_status status = AUT_OK;
+
+	for (size_t i = 0; status == AUT_OK && i < count; i++)
+	{
+		aut_rows rows = {0};
+		int64_t changed = 0;
+
+		status = db->ops->run(db, stmt, params + i * width, stmt->columns[0] == '\0' ? NULL : &rows,
+							  &changed, err);
+		affected += changed;
+		if (status == AUT_OK)
+			status = rows_append(&all, &rows, stmt->columns, err);
+		aut_rows_done(&rows);
+	}
+	if (status != AUT_OK || out_rows == NULL)
+		aut_rows_done(&all);
+	else
+		*out_rows = all;
+	if (status == AUT_OK && out_affected != NULL)
+		*out_affected = affected;
+	return status;
+}
+
+aut_status
+aut_db_run_each(aut_db *db, const aut_stmt *stmt, const aut_value *params, size_t count,
+				aut_rows *out_rows, int64_t *out_affected, aut_error *err)
+{
+	size_t width = strlen(stmt->params);
+	aut_status status = AUT_OK;
+
+	if (!stmt->each || width == 0)
+		status = aut_fail(err, AUT_EINTERNAL, "not a statement for many rows");
+	for (size_t i = 0; status == AUT_OK && i < count; i++)
+		status = check_call(db, stmt, params + i * width, out_rows, err);
+	if (status == AUT_OK && count > 0)
+	{
+		count_write(db, stmt);
+		status = (db->ops->run_each != NULL ? db->ops->run_each : one_by_one)(
+			db, stmt, params, count, out_rows, out_affected, err);
+	}
+	else if (status == AUT_OK)
+	{
+		if (out_rows != NULL)
+			*out_rows = (aut_rows){0};
+		if (out_affected != NULL)
+			*out_affected = 0;
 	}
 	if (status != AUT_OK)
 		aut_error_context(err, "%s", stmt->name);

@@ -60,6 +60,10 @@ aut_status aut__run_read(const aut_rows *rows, size_t row, aut_run *out, aut_err
 aut_status aut__rows_copy(const aut_rows *rows, size_t row, const char *columns, aut_rows *out,
 						  aut_error *err);
 
+/* A copy of one row, with its texts, behind those that `to` has. */
+aut_status aut__rows_add_copy(aut_rows *to, const aut_rows *rows, size_t row, const char *columns,
+							  aut_error *err);
+
 /* Refuse limits and offsets out of range. */
 aut_status aut__check_window(int64_t limit, int64_t offset, aut_error *err);
 
@@ -76,6 +80,16 @@ aut_status aut__read_runs(aut_db *db, const aut_stmt *stmt, const aut_value *par
 /* An array of count items for a list, freed by its _done; an empty list has none. */
 aut_status aut__items_alloc(size_t count, size_t size, void **out, aut_error *err);
 
+/* Which row of a result has an id in its first column: aut__index_rows makes it (one element for each row, freed
+ * with aut_free; NULL when there are none), aut__index_find asks it.  out_row may be NULL. */
+typedef struct aut__index
+{
+	aut_uuid id;
+	size_t row;
+} aut__index;
+aut_status aut__index_rows(const aut_rows *rows, aut__index **out, aut_error *err);
+bool aut__index_find(const aut__index *index, size_t count, const aut_uuid *id, size_t *out_row);
+
 /* Run a statement that changes rows; *out_won (may be NULL): did it change any? */
 aut_status aut__run_guarded(aut_db *db, const aut_stmt *stmt, const aut_value *params,
 							bool *out_won, aut_error *err);
@@ -83,6 +97,10 @@ aut_status aut__run_guarded(aut_db *db, const aut_stmt *stmt, const aut_value *p
 /* count runs of the automation more (or, below zero, fewer) have ended so. */
 aut_status aut__tally_add(aut_db *db, const aut_uuid *automation_id, const char *run_status,
 						  int64_t count, aut_error *err);
+
+/* The same for the rows of a result whose second column is the automation and whose third is the status: each
+ * automation and status once, however many there are of it. */
+aut_status aut__tally_add_each(aut_db *db, const aut_rows *rows, aut_error *err);
 
 /* An automation's row is written as given (fresh: for the first time), or a little of it has changed. */
 aut_status aut__trigger_index_put(aut_db *db, const aut_automation *automation, bool fresh,

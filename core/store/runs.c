@@ -132,13 +132,13 @@ static const aut_stmt run_task = {
 	.sql = TASK " WHERE r.id = $1 LIMIT 1",
 };
 
-/* $1 is an array in PostgreSQL's notation.  In SQLite statements cost little: there it is one each. */
 static const aut_stmt run_tasks = {
 	.name = "run_tasks",
-	.params = "tl",
+	.params = "u",
 	.columns = TASK_TYPES,
-	.postgres = TASK " WHERE r.id = ANY ($1::uuid[]) LIMIT $2",
-	.sqlite = TASK " WHERE r.id = $1 LIMIT $2",
+	.postgres = TASK " WHERE r.id = ANY ($1)",
+	.sqlite = TASK " WHERE r.id = $1",
+	.each = true,
 };
 
 static const aut_stmt run_phase = {
@@ -150,23 +150,43 @@ static const aut_stmt run_phase = {
 };
 
 /* cleanup_at is for what a backend holds, and only a run that was RUNNING made it hold something. */
-#define FINISH                                                                                     \
+#define FINISH_OF(status, completed_at, error, detail, conversation, cost, exit_code)              \
 	"UPDATE automation.run SET"                                                                    \
-	" status = $2,"                                                                                \
-	" completed_at = $3,"                                                                          \
-	" error_detail = $4,"                                                                          \
-	" status_detail = $5,"                                                                         \
-	" conversation_id = coalesce($6, run.conversation_id),"                                        \
-	" cost = coalesce($7, run.cost),"                                                              \
-	" exit_code = coalesce($8, run.exit_code)"
+	" status = " status ","                                                                        \
+	" completed_at = " completed_at ","                                                            \
+	" error_detail = " error ","                                                                   \
+	" status_detail = " detail ","                                                                 \
+	" conversation_id = coalesce(" conversation ", run.conversation_id),"                          \
+	" cost = coalesce(" cost ", run.cost),"                                                        \
+	" exit_code = coalesce(" exit_code ", run.exit_code)"
+#define FINISH FINISH_OF("$2", "$3", "$4", "$5", "$6", "$7", "$8")
+#define CLEANUP_OF(at)                                                                             \
+	", cleanup_at = CASE WHEN run.status = 'RUNNING' THEN " at " ELSE run.cleanup_at END"
+#define GUARD_OF(pending, running)                                                                 \
+	" AND ((" pending " AND run.status = 'PENDING') OR (" running " AND run.status = 'RUNNING'))"
 static const aut_stmt run_finish = {
 	.name = "run_finish",
 	.params = "utTtjtdiTbb",
 	.columns = AUT__RUN_TYPES,
-	.sql = FINISH ", cleanup_at = CASE WHEN run.status = 'RUNNING' THEN $9 ELSE run.cleanup_at END"
-				  " WHERE run.id = $1"
-				  " AND (($10 AND run.status = 'PENDING') OR ($11 AND run.status = 'RUNNING'))"
-				  " RETURNING " AUT__RUN_COLUMNS_OF("run."),
+	.sql = FINISH CLEANUP_OF("$9") " WHERE run.id = $1" GUARD_OF(
+		"$10", "$11") " RETURNING " AUT__RUN_COLUMNS_OF("run."),
+};
+
+/* The same for many. */
+#define FINISHED " RETURNING run.id, run.automation_id, run.status"
+static const aut_stmt run_finish_each = {
+	.name = "run_finish_each",
+	.params = "utTtjtdiTbb",
+	.columns = "uut",
+	.postgres = FINISH_OF("e.status", "e.completed_at", "e.error", "e.detail", "e.conversation",
+						  "e.cost", "e.exit_code")
+		CLEANUP_OF("e.cleanup_at") " FROM unnest($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11) AS e"
+								   " (id, status, completed_at, error, detail, conversation, cost, "
+								   "exit_code, cleanup_at,"
+								   " pending, running) WHERE run.id = e.id" GUARD_OF(
+									   "e.pending", "e.running") FINISHED,
+	.sqlite = FINISH CLEANUP_OF("$9") " WHERE run.id = $1" GUARD_OF("$10", "$11") FINISHED,
+	.each = true,
 };
 
 /* The watchdog was wrong. */
@@ -191,19 +211,11 @@ static const aut_stmt run_skip_pending = {
 };
 
 const aut_stmt *const aut__run_statements[] = {
-	&run_insert,
-	&run_input_insert,
-	&run_get,
-	&run_list,
-	&run_list_org,
-	&run_finish_timed_out,
-	&run_list_after,
-	&run_list_org_after,
-	&run_task,
-	&run_phase,
-	&run_finish,
-	&run_skip_pending,
-	NULL,
+	&run_insert,      &run_input_insert,   &run_get,
+	&run_list,        &run_list_org,       &run_finish_timed_out,
+	&run_list_after,  &run_list_org_after, &run_task,
+	&run_tasks,       &run_phase,          &run_finish,
+	&run_finish_each, &run_skip_pending,   NULL,
 };
 
 /* ---- reading ------------------------------------------------------------------------------- */
@@ -420,40 +432,28 @@ aut_store_run_task(aut_db *db, const aut_uuid *run_id, aut_run_task *out, aut_er
 	return status;
 }
 
-/* One statement for all: the rows come in any order and are handed out in that of ids. */
-static aut_status
-tasks_at_once(aut_db *db, const aut_uuid *ids, size_t count, aut_run_task *out, size_t *out_count,
-			  aut_error *err)
+aut_status
+aut_store_run_tasks(aut_db *db, const aut_uuid *ids, size_t count, aut_run_task *out,
+					size_t *out_count, aut_error *err)
 {
-	char id[AUT_UUID_TEXT_MAX];
-	aut_buf list;
 	aut_rows rows = {0};
-	aut_status status = AUT_OK;
+	void *params = NULL;
+	aut__index *index = NULL;
+	aut_status status = aut__items_alloc(count, sizeof(aut_value), &params, err);
 
-	aut_buf_init(&list, (count + 1) * AUT_UUID_TEXT_MAX);
+	*out_count = 0;
 	for (size_t i = 0; status == AUT_OK && i < count; i++)
-		status = aut_buf_printf(&list, "%c%s", i == 0 ? '{' : ',', aut_uuid_format(&ids[i], id));
+		((aut_value *) params)[i] = aut_v_uuid(&ids[i]);
 	if (status == AUT_OK)
-		status = aut_buf_append(&list, "}", 1);
-	if (status != AUT_OK)
-		status = aut_fail(err, status, "out of memory for a list of runs");
+		status = aut_db_run_each(db, &run_tasks, params, count, &rows, NULL, err);
 	if (status == AUT_OK)
-		status = aut_db_run(db, &run_tasks,
-							(aut_value[]){aut_v_text(list.data), aut_v_big((int64_t) count)}, &rows,
-							NULL, err);
+		status = aut__index_rows(&rows, &index, err);
 	for (size_t i = 0; status == AUT_OK && i < count; i++)
 	{
 		aut_rows one = {0};
-		size_t row = 0;
+		size_t row;
 
-		for (; row < rows.count; row++)
-		{
-			aut_uuid found = aut_rows_uuid(&rows, row, 0);
-
-			if (aut_uuid_equal(&found, &ids[i]))
-				break;
-		}
-		if (row == rows.count)
+		if (!aut__index_find(index, rows.count, &ids[i], &row))
 			continue;
 		status = aut__rows_copy(&rows, row, TASK_TYPES, &one, err);
 		if (status == AUT_OK)
@@ -461,28 +461,9 @@ tasks_at_once(aut_db *db, const aut_uuid *ids, size_t count, aut_run_task *out, 
 		if (status == AUT_OK)
 			++*out_count;
 	}
+	aut_free(index);
+	aut_free(params);
 	aut_rows_done(&rows);
-	aut_buf_done(&list);
-	return status;
-}
-
-aut_status
-aut_store_run_tasks(aut_db *db, const aut_uuid *ids, size_t count, aut_run_task *out,
-					size_t *out_count, aut_error *err)
-{
-	aut_status status = AUT_OK;
-
-	*out_count = 0;
-	if (count > 1 && db->ops->dialect == AUT_DIALECT_POSTGRES)
-		return tasks_at_once(db, ids, count, out, out_count, err);
-	for (size_t i = 0; status == AUT_OK && i < count; i++)
-	{
-		status = aut_store_run_task(db, &ids[i], &out[*out_count], err);
-		if (status == AUT_OK)
-			++*out_count;
-		else if (status == AUT_ENOTFOUND)
-			status = AUT_OK;
-	}
 	return status;
 }
 
@@ -541,11 +522,12 @@ finish(aut_db *db, const aut_stmt *stmt, const aut_value *params, aut_run_list *
 	return status;
 }
 
-aut_status
-aut_store_run_finish_get(aut_db *db, const aut_run_end *end, aut_run_list *out, aut_error *err)
+#define FINISH_PARAMS 11
+
+static void
+finish_params(const aut_run_end *end, aut_value out[FINISH_PARAMS])
 {
-	AUT_CHECK(aut_run_status_terminal(end->status));
-	aut_value params[] = {
+	const aut_value params[FINISH_PARAMS] = {
 		aut_v_uuid(&end->id),
 		aut_v_text(aut_run_status_name(end->status)),
 		aut_v_time(end->completed_at),
@@ -558,8 +540,20 @@ aut_store_run_finish_get(aut_db *db, const aut_run_end *end, aut_run_list *out, 
 		aut_v_bool(end->from_pending),
 		aut_v_bool(end->from_running),
 	};
+
+	memcpy(out, params, sizeof(params));
+}
+
+aut_status
+aut_store_run_finish_get(aut_db *db, const aut_run_end *end, aut_run_list *out, aut_error *err)
+{
+	aut_value params[FINISH_PARAMS];
 	aut_run_list list = {0};
-	aut_status status = finish(db, &run_finish, params, &list, err);
+	aut_status status;
+
+	AUT_CHECK(aut_run_status_terminal(end->status));
+	finish_params(end, params);
+	status = finish(db, &run_finish, params, &list, err);
 
 	if (status == AUT_OK && list.count == 0 && end->from_timed_out)
 	{
@@ -582,6 +576,34 @@ aut_store_run_finish(aut_db *db, const aut_run_end *end, bool *out_won, aut_erro
 	if (status == AUT_OK && out_won != NULL)
 		*out_won = list.count > 0;
 	aut_run_list_done(&list);
+	return status;
+}
+
+aut_status
+aut_store_run_finish_each(aut_db *db, const aut_run_end *ends, size_t count, bool *out_won,
+						  aut_error *err)
+{
+	aut_rows rows = {0};
+	void *params = NULL;
+	aut__index *index = NULL;
+	aut_status status;
+
+	for (size_t i = 0; i < count; i++)
+		AUT_CHECK(aut_run_status_terminal(ends[i].status));
+	status = aut__items_alloc(count, FINISH_PARAMS * sizeof(aut_value), &params, err);
+	for (size_t i = 0; status == AUT_OK && i < count; i++)
+		finish_params(&ends[i], (aut_value *) params + i * FINISH_PARAMS);
+	if (status == AUT_OK)
+		status = aut_db_run_each(db, &run_finish_each, params, count, &rows, NULL, err);
+	if (status == AUT_OK)
+		status = aut__tally_add_each(db, &rows, err);
+	if (status == AUT_OK)
+		status = aut__index_rows(&rows, &index, err);
+	for (size_t i = 0; status == AUT_OK && i < count; i++)
+		out_won[i] = aut__index_find(index, rows.count, &ends[i].id, NULL);
+	aut_free(index);
+	aut_free(params);
+	aut_rows_done(&rows);
 	return status;
 }
 

@@ -11,20 +11,22 @@
  * folds the rows of backends that are gone into slot 0.  A process id that is used again only goes on with
  * the row of its predecessor.
  */
+#include <stdlib.h>
 #include <string.h>
 
 #include "core/store/internal.h"
 
-#define ADD(slot)                                                                                  \
-	"INSERT INTO automation.run_tally AS t (automation_id, status, slot, runs)"                    \
-	" VALUES ($1, $2, " slot ", $3)"                                                               \
+#define ADD(values)                                                                                \
+	"INSERT INTO automation.run_tally AS t (automation_id, status, slot, runs) " values            \
 	" ON CONFLICT (automation_id, status, slot) DO UPDATE SET runs = t.runs + excluded.runs"
 static const aut_stmt tally_add = {
 	.name = "tally_add",
 	.params = "utl",
 	.columns = "",
-	.postgres = ADD("pg_catalog.pg_backend_pid()"),
-	.sqlite = ADD("0"),
+	.postgres =
+		ADD("SELECT a, s, pg_catalog.pg_backend_pid(), n FROM unnest($1, $2, $3) AS e (a, s, n)"),
+	.sqlite = ADD("VALUES ($1, $2, 0, $3)"),
+	.each = true,
 };
 
 /* Index: run_status_idx for those that have not ended, the primary key for the sums. */
@@ -66,10 +68,62 @@ aut_status
 aut__tally_add(aut_db *db, const aut_uuid *automation_id, const char *run_status, int64_t count,
 			   aut_error *err)
 {
-	return aut_db_run(
+	return aut_db_run_each(
 		db, &tally_add,
-		(aut_value[]){aut_v_uuid(automation_id), aut_v_text(run_status), aut_v_big(count)}, NULL,
+		(aut_value[]){aut_v_uuid(automation_id), aut_v_text(run_status), aut_v_big(count)}, 1, NULL,
 		NULL, err);
+}
+
+typedef struct ended
+{
+	aut_uuid automation_id;
+	const char *status;
+} ended;
+
+static int
+compare_ended(const void *a, const void *b)
+{
+	const ended *left = a, *right = b;
+	int order = memcmp(left->automation_id.bytes, right->automation_id.bytes, sizeof(aut_uuid));
+
+	return order != 0 ? order : strcmp(left->status, right->status);
+}
+
+aut_status
+aut__tally_add_each(aut_db *db, const aut_rows *rows, aut_error *err)
+{
+	void *items = NULL, *params = NULL;
+	ended *list;
+	size_t sums = 0;
+	aut_status status = aut__items_alloc(rows->count, sizeof(ended), &items, err);
+
+	if (status == AUT_OK)
+		status = aut__items_alloc(rows->count, 3 * sizeof(aut_value), &params, err);
+	if (status != AUT_OK || rows->count == 0)
+		goto out;
+	list = items;
+	for (size_t i = 0; i < rows->count; i++)
+		list[i] = (ended){aut_rows_uuid(rows, i, 1), aut_rows_text(rows, i, 2)};
+	qsort(list, rows->count, sizeof(ended), compare_ended);
+	for (size_t i = 0; i < rows->count; i++)
+	{
+		aut_value *sum = (aut_value *) params + 3 * sums;
+
+		if (i > 0 && compare_ended(&list[i - 1], &list[i]) == 0)
+		{
+			sum[-1].integer++; /* the last one's count */
+			continue;
+		}
+		sum[0] = aut_v_uuid(&list[i].automation_id);
+		sum[1] = aut_v_text(list[i].status);
+		sum[2] = aut_v_big(1);
+		sums++;
+	}
+	status = aut_db_run_each(db, &tally_add, params, sums, NULL, NULL, err);
+out:
+	aut_free(items);
+	aut_free(params);
+	return status;
 }
 
 aut_status

@@ -11,6 +11,9 @@
  *   failed after writing, none      the whole transaction is rolled back and every unit is repeated in
  *   transaction or commit lost      one of its own, so that a bad row costs only itself
  *
+ * Units of one kind may be done together (aut_unit.together): then one of the above for all of them, and after
+ * a failure each on its own.
+ *
  * Savepoints are taken only when there is a neighbour to protect.  A driver that finds them too dear
  * (PostgreSQL's subtransactions) says AUT_EUNSUPPORTED, once per turn.
  *
@@ -37,6 +40,7 @@ aut_turn_add(aut_turn *turn, aut_unit *unit)
 	unit->next = NULL;
 	unit->status = AUT_OK;
 	unit->error = (aut_error) AUT_ERROR_INIT;
+	unit->ran = false;
 	*turn->tail = unit;
 	turn->tail = &unit->next;
 	turn->count++;
@@ -64,6 +68,7 @@ take_all(aut_turn *turn)
 static aut_status
 run_unit(aut_unit *unit, aut_db *db)
 {
+	unit->ran = true;
 	unit->error = (aut_error) AUT_ERROR_INIT;
 	unit->status = unit->run(unit, db, &unit->error);
 	if (unit->status == AUT_OK)
@@ -90,31 +95,37 @@ begin(aut_db *db, aut_error *err)
 	return status;
 }
 
-/*
- * One unit inside the transaction it shares.  Returns false when the transaction cannot be kept.
- * *savepoints turns false once the driver has declined one.
- */
-static bool
-run_shared(aut_unit *unit, aut_db *db, bool *savepoints)
+typedef struct pass
 {
-	uint64_t writes = db->writes;
-	bool guarded = false;
+	aut_db *db;
+	aut_unit *
+		*group; /* room for all units of the turn; NULL: there was no memory, each runs alone */
+	bool savepoints; /* turns false once the driver has declined one */
+} pass;
 
-	if (*savepoints)
-	{
-		aut_status status = db->ops->savepoint(db, NULL);
+/* Protect what was written before.  False when the transaction cannot be kept. */
+static bool
+guard(pass *p, bool *out_guarded)
+{
+	aut_status status = p->savepoints ? p->db->ops->savepoint(p->db, NULL) : AUT_EUNSUPPORTED;
 
-		if (status == AUT_OK)
-			guarded = true;
-		else if (status == AUT_EUNSUPPORTED)
-			*savepoints = false;
-		else
-			return false;
-	}
-	if (run_unit(unit, db) == AUT_OK)
-		return !db->failed && (!guarded || db->ops->release(db, NULL) == AUT_OK);
+	if (status == AUT_EUNSUPPORTED)
+		p->savepoints = false;
+	*out_guarded = status == AUT_OK;
+	return status == AUT_OK || status == AUT_EUNSUPPORTED;
+}
+
+/* After what was guarded.  *out_undone: nothing of it is left.  False when the transaction cannot be kept. */
+static bool
+settle(pass *p, bool guarded, uint64_t writes, aut_status status, bool *out_undone)
+{
+	aut_db *db = p->db;
+
+	*out_undone = status != AUT_OK;
 	if (db->failed)
 		return false;
+	if (status == AUT_OK)
+		return !guarded || db->ops->release(db, NULL) == AUT_OK;
 	if (guarded)
 	{
 		db->ops->rollback_to(db);
@@ -123,13 +134,58 @@ run_shared(aut_unit *unit, aut_db *db, bool *savepoints)
 	return db->writes == writes;
 }
 
+/* One unit inside the transaction it shares.  Returns false when the transaction cannot be kept. */
+static bool
+run_shared(pass *p, aut_unit *unit)
+{
+	uint64_t writes = p->db->writes;
+	bool guarded, undone;
+
+	if (!guard(p, &guarded))
+		return false;
+	return settle(p, guarded, writes, run_unit(unit, p->db), &undone);
+}
+
+/* This unit and those behind it that are of its kind. */
+static bool
+run_kind(pass *p, aut_unit *unit)
+{
+	uint64_t writes = p->db->writes;
+	aut_error error = AUT_ERROR_INIT;
+	size_t count = 0;
+	bool guarded, undone;
+
+	for (aut_unit *at = unit; p->group != NULL && unit->together != NULL && at != NULL;
+		 at = at->next)
+	{
+		if (!at->ran && at->together == unit->together)
+			p->group[count++] = at;
+	}
+	if (count < 2)
+		return run_shared(p, unit);
+	if (!guard(p, &guarded) ||
+		!settle(p, guarded, writes, unit->together(p->group, count, p->db, &error), &undone))
+		return false;
+	for (size_t i = 0; i < count; i++)
+	{
+		p->group[i]->status = AUT_OK;
+		p->group[i]->error = (aut_error) AUT_ERROR_INIT;
+		if (!undone)
+			p->group[i]->ran = true;
+		else if (!run_shared(p, p->group[i]))
+			return false;
+	}
+	return true;
+}
+
 /* All units in one transaction.  Returns false when they must be repeated one by one. */
 static bool
 pass_together(aut_turn *turn, aut_unit *head, size_t count)
 {
 	aut_db *db = turn->db;
-	bool savepoints = count > 1;
+	pass p = {.db = db, .savepoints = count > 1};
 	aut_error error = AUT_ERROR_INIT;
+	bool kept = true;
 
 	if (begin(db, &error) != AUT_OK)
 	{
@@ -138,14 +194,15 @@ pass_together(aut_turn *turn, aut_unit *head, size_t count)
 			fail_unit(unit, &error);
 		return true;
 	}
-	for (aut_unit *unit = head; unit != NULL; unit = unit->next)
+	p.group = count > 1 ? aut_calloc(count, sizeof(aut_unit *)) : NULL;
+	for (aut_unit *unit = head; unit != NULL && kept; unit = unit->next)
+		kept = unit->ran || run_kind(&p, unit);
+	aut_free(p.group);
+	if (!kept)
 	{
-		if (!run_shared(unit, db, &savepoints))
-		{
-			aut_db_rollback(db);
-			/* Alone there is nobody to protect: its own error is the outcome, unless waiting helps. */
-			return count == 1 && unit->status != AUT_OK && unit->status != AUT_EBUSY;
-		}
+		aut_db_rollback(db);
+		/* Alone there is nobody to protect: its own error is the outcome, unless waiting helps. */
+		return count == 1 && head->status != AUT_OK && head->status != AUT_EBUSY;
 	}
 	if (aut_db_commit(db, &error) != AUT_OK)
 		return false;

@@ -73,6 +73,10 @@ typedef struct aut_stmt
 	const char *sql;     /* for all dialects, or NULL when the next two differ */
 	const char *postgres;
 	const char *sqlite;
+	/* Meant for many rows of parameters at once (aut_db_run_each).  params and columns are those of one row.  In
+	 * PostgreSQL the text runs once and each parameter is an array with an element for each row; elsewhere the
+	 * text runs once for each row. */
+	bool each;
 } aut_stmt;
 
 /* Result rows, copied into core memory; small by the LIMITs of the statements. */
@@ -108,7 +112,7 @@ typedef struct aut_db aut_db;
 /* What a driver promises.  New methods are only appended; version says how many there are. */
 typedef struct aut_db_ops
 {
-	int version; /* 1 */
+	int version; /* 2 */
 	aut_dialect dialect;
 	/*
 	 * Run one statement.  params has strlen(stmt->params) values whose types match the declaration
@@ -131,6 +135,10 @@ typedef struct aut_db_ops
 	aut_status (*release)(aut_db *db, aut_error *err);
 	void (*rollback_to)(aut_db *db);
 	void (*close)(aut_db *db);
+	/* Since 2.  Like run, for a statement that is `each`: count rows of parameters, one after the other.  NULL:
+	 * aut_db_run_each calls run for each of them. */
+	aut_status (*run_each)(aut_db *db, const aut_stmt *stmt, const aut_value *params, size_t count,
+						   aut_rows *out_rows, int64_t *out_affected, aut_error *err);
 } aut_db_ops;
 
 /* Drivers embed this first. */
@@ -145,6 +153,11 @@ struct aut_db
 /* aut_db_run checks the declaration, counts writes, adds the statement's name to errors. */
 aut_status aut_db_run(aut_db *db, const aut_stmt *stmt, const aut_value *params, aut_rows *out_rows,
 					  int64_t *out_affected, aut_error *err);
+/* The same for a statement that is `each`: params has count rows, one after the other.  The result rows of all of
+ * them come together, in no order; no row of parameters: no rows, and nothing is asked.  A failure says nothing of
+ * how many rows went before it. */
+aut_status aut_db_run_each(aut_db *db, const aut_stmt *stmt, const aut_value *params, size_t count,
+						   aut_rows *out_rows, int64_t *out_affected, aut_error *err);
 aut_status aut_db_begin(aut_db *db, aut_error *err);
 aut_status aut_db_commit(aut_db *db, aut_error *err);
 void aut_db_rollback(aut_db *db);
@@ -176,15 +189,22 @@ typedef struct aut_unit aut_unit;
  * done is called exactly once, after the commit (or the failure), in the order the units were added;
  * there the outside world may be told: HTTP answers, calls to agents.  It may add units; they belong
  * to the next flush.
+ *
+ * together (may be NULL) does for several units what run does for each, with fewer statements.  Units of a turn
+ * that have the same one are handed to it when the first of them would run, so those that came later run before
+ * other units that were added in between: only for units that depend on none but their own run.  When it fails,
+ * everything it did is undone and run is called for each of them.
  */
 struct aut_unit
 {
 	aut_status (*run)(aut_unit *unit, aut_db *db, aut_error *err);
 	void (*done)(aut_unit *unit, aut_status status, const aut_error *err);
+	aut_status (*together)(aut_unit *const *units, size_t count, aut_db *db, aut_error *err);
 	/* kept by the turn */
 	aut_unit *next;
 	aut_status status;
 	aut_error error;
+	bool ran; /* in this pass */
 };
 
 typedef struct aut_turn

@@ -197,8 +197,8 @@ typedef struct aut_run_task
 	const char *preset_metadata;            /* JSON text or NULL */
 	int64_t timeout_s;                      /* 0: not set */
 	bool has_keep_alive, keep_alive;
-	bool waits_at_limit; /* for a free sandbox, where another run would be skipped */
-	const char *input;   /* JSON text or NULL */
+	bool waits_at_limit;     /* for a free sandbox, where another run would be skipped */
+	const char *input;       /* JSON text or NULL */
 	const void *environment; /* sealed, or NULL; see environment.h */
 	size_t environment_len;
 	aut_rows rows;
@@ -217,10 +217,17 @@ aut_status aut_store_run_held(aut_db *db, const char *worker, const aut_uuid *af
 aut_status aut_store_run_adopt(aut_db *db, const char *worker, int64_t now, int64_t limit,
 							   aut_uuid *out_ids, size_t *out_count, aut_error *err);
 
-/* Guarded by RUNNING and worker; *out_won false: the run is no longer ours or has ended. */
-aut_status aut_store_run_started(aut_db *db, const aut_uuid *id, const char *worker,
-								 const char *bash_command_id, const char *sandbox_id,
-								 int64_t timeout_at, const char *phase, bool *out_won,
+/* What is NULL or AUT_TIME_NONE was not learned by this step and stays. */
+typedef struct aut_run_start
+{
+	aut_uuid id;
+	const char *command_id;
+	const char *sandbox_id;
+	int64_t timeout_at;
+} aut_run_start;
+/* Guarded by RUNNING and worker; out_won[i] false: that run is no longer ours or has ended. */
+aut_status aut_store_run_started(aut_db *db, const char *worker, const char *phase,
+								 const aut_run_start *starts, size_t count, bool *out_won,
 								 aut_error *err);
 /* status_detail and/or timeout_at of a run that goes on (watchdog). NULL detail clears it. */
 aut_status aut_store_run_note(aut_db *db, const aut_uuid *id, const char *worker,
@@ -251,7 +258,10 @@ typedef struct aut_run_end
 } aut_run_end;
 /* The one statement by which a run ends.  *out_won false: the guard did not hold. */
 aut_status aut_store_run_finish(aut_db *db, const aut_run_end *end, bool *out_won, aut_error *err);
-/* The same, and the run as it then is; empty when the guard did not hold. */
+/* The same for many different runs, in one statement; not from_timed_out.  out_won has count elements. */
+aut_status aut_store_run_finish_each(aut_db *db, const aut_run_end *ends, size_t count,
+									 bool *out_won, aut_error *err);
+/* As aut_store_run_finish, and the run as it then is; empty when the guard did not hold. */
 aut_status aut_store_run_finish_get(aut_db *db, const aut_run_end *end, aut_run_list *out,
 									aut_error *err);
 /* End all PENDING runs of an automation as SKIPPED (manual ones only if asked). */
@@ -284,8 +294,9 @@ aut_status aut_store_run_cleanup_take(aut_db *db, const char *worker, int64_t no
 									  aut_run_status *out_statuses, size_t *out_count,
 									  aut_error *err);
 aut_status aut_store_run_next_cleanup(aut_db *db, const char *worker, int64_t *out, aut_error *err);
-/* cleanup_at = at (AUT_TIME_NONE: done). */
-aut_status aut_store_run_cleanup_set(aut_db *db, const aut_uuid *id, int64_t at, aut_error *err);
+/* cleanup_at = at (AUT_TIME_NONE: done) of these runs. */
+aut_status aut_store_run_cleanup_set(aut_db *db, const aut_uuid *ids, size_t count, int64_t at,
+									 aut_error *err);
 
 /* ---- output -------------------------------------------------------------------------------- */
 
@@ -323,12 +334,12 @@ typedef struct aut_automation
 	int64_t timeout_s; /* 0: null */
 	bool has_keep_alive, keep_alive;
 	bool wait_at_limit; /* its runs wait for a free sandbox instead of being skipped */
-	const char *state; /* "ACTIVE", "INACTIVE", "DRAFT" */
+	const char *state;  /* "ACTIVE", "INACTIVE", "DRAFT" */
 	const char *disabled_reason, *disabled_detail /* JSON text */;
 	int64_t disabled_at, deleted_at;
 	int64_t last_triggered_at; /* the later of manual and cron */
 	int64_t created_at, updated_at;
-	int64_t next_fire_at; /* from schedule; AUT_TIME_NONE: none */
+	int64_t next_fire_at;          /* from schedule; AUT_TIME_NONE: none */
 	const char *environment_names; /* JSON text, a list, or NULL; from environment */
 } aut_automation;
 

@@ -306,7 +306,7 @@ old_runs_go_with_all_that_is_theirs(suite *s)
 	bool more = true;
 
 	EXPECT_OK(aut_store_output_append(s->db, &old, 0, "text", 4, SUITE_NOW, 100, &s->error));
-	EXPECT_OK(aut_store_run_cleanup_set(s->db, &held, SUITE_NOW, &s->error));
+	EXPECT_OK(aut_store_run_cleanup_set(s->db, &held, 1, SUITE_NOW, &s->error));
 	EXPECT_OK(aut_store_disable_event_insert(s->db, &event, &s->error));
 	EXPECT_OK(aut_store_forget_old_runs(s->db, SUITE_NOW, 10, 100, &count, &more, &s->error));
 	EXPECT_INT(0, count);
@@ -322,7 +322,7 @@ old_runs_go_with_all_that_is_theirs(suite *s)
 		aut_store_forget_old_runs(s->db, SUITE_NOW + 2 * DAY, 1, 100, &count, &more, &s->error));
 	EXPECT(count == 1 && more);
 	/* nothing is left to tell when it was triggered, so the automation remembers */
-	EXPECT_OK(aut_store_run_cleanup_set(s->db, &held, AUT_TIME_NONE, &s->error));
+	EXPECT_OK(aut_store_run_cleanup_set(s->db, &held, 1, AUT_TIME_NONE, &s->error));
 	EXPECT_OK(
 		aut_store_forget_old_runs(s->db, SUITE_NOW + 2 * DAY, 10, 100, &count, &more, &s->error));
 	EXPECT_INT(1, count);

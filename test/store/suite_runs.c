@@ -319,11 +319,11 @@ a_large_backlog_is_claimed_in_order(suite *s)
 static void
 claim_all(suite *s, const char *worker)
 {
-	aut_uuid ids[16];
+	aut_uuid ids[32];
 	size_t count = 0;
 
 	EXPECT_OK(aut_store_run_claim(s->db,
-								  &(aut_claim){.worker = worker, .now = SUITE_NOW, .limit = 16},
+								  &(aut_claim){.worker = worker, .now = SUITE_NOW, .limit = 32},
 								  ids, &count, &s->error));
 }
 
@@ -358,15 +358,17 @@ steps_of_a_run_belong_to_its_holder(suite *s)
 	const aut_run *run;
 	bool won = true;
 
-	EXPECT_OK(aut_store_run_started(s->db, &id, "w1", "c", "b", SUITE_NOW, "x", &won, &s->error));
+	aut_run_start start = {id, "c", "b", SUITE_NOW};
+	EXPECT_OK(aut_store_run_started(s->db, "w1", "x", &start, 1, &won, &s->error));
 	EXPECT(!won); /* not claimed yet */
 	claim_all(s, "w1");
-	EXPECT_OK(aut_store_run_started(s->db, &id, "w2", "c", "b", SUITE_NOW, "x", &won, &s->error));
+	EXPECT_OK(aut_store_run_started(s->db, "w2", "x", &start, 1, &won, &s->error));
 	EXPECT(!won);
+	start = (aut_run_start){id, NULL, "box", AUT_TIME_NONE};
+	EXPECT_OK(aut_store_run_started(s->db, "w1", NULL, &start, 1, &won, &s->error));
+	start = (aut_run_start){id, "cmd", NULL, SUITE_NOW + 2};
 	EXPECT_OK(
-		aut_store_run_started(s->db, &id, "w1", NULL, "box", AUT_TIME_NONE, NULL, &won, &s->error));
-	EXPECT_OK(aut_store_run_started(s->db, &id, "w1", "cmd", NULL, SUITE_NOW + 2,
-									"Starting automation", &won, &s->error));
+		aut_store_run_started(s->db, "w1", "Starting automation", &start, 1, &won, &s->error));
 	EXPECT(won);
 	EXPECT_OK(aut_store_run_note(s->db, &id, "w1", "{\"seen\":1}", AUT_TIME_NONE, &won, &s->error));
 	EXPECT(won);
@@ -499,6 +501,106 @@ the_first_end_wins(suite *s)
 	EXPECT(!won);
 	EXPECT_INT(AUT_RUN_COMPLETED, suite_run(s, &id, &list)->status);
 	aut_run_list_done(&list);
+}
+
+/* What is counted is what is there, whatever happened on the way. */
+static void
+expect_counts(suite *s, const aut_uuid *automation_id)
+{
+	int64_t counts[AUT_RUN_STATUS_COUNT];
+	int64_t there[AUT_RUN_STATUS_COUNT] = {0};
+	aut_run_list list = {0};
+
+	EXPECT_OK(aut_store_run_list(s->db, automation_id, 1000, 0, &list, &s->error));
+	for (size_t i = 0; i < list.count; i++)
+		there[list.items[i].status]++;
+	EXPECT_OK(aut_store_run_counts(s->db, automation_id, counts, &s->error));
+	for (int i = 0; i < AUT_RUN_STATUS_COUNT; i++)
+		suite_int(s, __FILE__, __LINE__, aut_run_status_name((aut_run_status) i), there[i],
+				  counts[i]);
+	aut_run_list_done(&list);
+}
+
+static void
+many_runs_end_at_once(suite *s)
+{
+	enum
+	{
+		RUNS = 20
+	};
+	aut_uuid automations[] = {suite_insert_automation(s, "a"), suite_insert_automation(s, "b")};
+	aut_uuid ids[RUNS];
+	aut_run_end ends[RUNS] = {0};
+	aut_run_task tasks[RUNS];
+	aut_run_list list = {0};
+	bool won[RUNS];
+	size_t count = 0;
+
+	for (int i = 0; i < RUNS; i++)
+		ids[i] = suite_insert_run(s, &automations[i % 2], SUITE_NOW);
+	claim_all(s, "w1");
+	for (int i = 0; i < RUNS; i++)
+	{
+		ends[i] = (aut_run_end){
+			.id = ids[RUNS - 1 - i],
+			.status = i % 4 == 0 ? AUT_RUN_FAILED : AUT_RUN_COMPLETED,
+			.from_running = true,
+			.completed_at = SUITE_NOW + i,
+			.error_detail = i % 4 == 0 ? "broke, 'so' {\"to\", NULL}" : NULL,
+			.status_detail = i % 4 == 0 ? "{\"a\":[1,null]}" : NULL,
+			.has_cost = i % 3 == 0,
+			.cost = 0.5,
+			.has_exit_code = i % 2 == 0,
+			.exit_code = i,
+			.cleanup_at = i % 5 == 0 ? AUT_TIME_NONE : SUITE_NOW + 100 + i,
+		};
+	}
+	ends[7].from_running = false; /* the guard does not hold */
+	ends[8].from_running = false;
+	ends[8].from_pending = true;
+	EXPECT_OK(aut_store_run_finish_each(s->db, ends, RUNS, won, &s->error));
+	for (int i = 0; i < RUNS; i++)
+	{
+		const aut_run *run = suite_run(s, &ends[i].id, &list);
+		bool ended = i != 7 && i != 8;
+
+		EXPECT_INT(ended, won[i]);
+		EXPECT_INT(ended ? ends[i].status : AUT_RUN_RUNNING, run->status);
+		EXPECT_INT(ended ? ends[i].completed_at : AUT_TIME_NONE, run->completed_at);
+		EXPECT_TEXT(ended ? ends[i].error_detail : NULL, run->error_detail);
+		EXPECT_TEXT(ended ? ends[i].status_detail : NULL, run->status_detail);
+		EXPECT_INT(ended && ends[i].has_cost, run->has_cost);
+		EXPECT_INT(ended && ends[i].has_exit_code, run->has_exit_code);
+		EXPECT_INT(run->has_exit_code ? i : 0, run->exit_code);
+		EXPECT_INT(ended ? ends[i].cleanup_at : AUT_TIME_NONE, run->cleanup_at);
+	}
+	expect_counts(s, &automations[0]);
+	expect_counts(s, &automations[1]);
+	EXPECT_OK(aut_store_run_finish_each(s->db, ends, RUNS, won, &s->error));
+	for (int i = 0; i < RUNS; i++)
+		EXPECT(!won[i]); /* the first end wins */
+	EXPECT_OK(aut_store_run_finish_each(s->db, ends, 0, won, &s->error));
+
+	EXPECT_OK(aut_store_run_cleanup_set(s->db, ids, RUNS / 2, AUT_TIME_NONE, &s->error));
+	for (int i = 0; i < RUNS; i++)
+	{
+		int end = RUNS - 1 - i;
+		bool due = i >= RUNS / 2 && end != 7 && end != 8 && end % 5 != 0;
+
+		EXPECT_INT(due ? SUITE_NOW + 100 + end : AUT_TIME_NONE,
+				   suite_run(s, &ids[i], &list)->cleanup_at);
+	}
+	aut_run_list_done(&list);
+
+	ids[4] = AUT_UUID_NIL; /* gone */
+	EXPECT_OK(aut_store_run_tasks(s->db, ids, RUNS, tasks, &count, &s->error));
+	EXPECT_INT(RUNS - 1, count);
+	for (size_t i = 0; i < count; i++)
+	{
+		EXPECT(aut_uuid_equal(&ids[i < 4 ? i : i + 1], &tasks[i].run.id)); /* in that order */
+		EXPECT_TEXT(i % 2 == (i < 4 ? 0 : 1) ? "a" : "b", tasks[i].automation_name);
+		aut_run_task_done(&tasks[i]);
+	}
 }
 
 static void
@@ -691,32 +793,14 @@ clean_up_is_due_for_me_and_for_the_dead(suite *s)
 	EXPECT(aut_uuid_equal(&ids[0], &got[0]) || aut_uuid_equal(&ids[0], &got[1]));
 	EXPECT_INT(AUT_RUN_COMPLETED, statuses[0]);
 	EXPECT_INT(SUITE_NOW + 99, suite_run(s, &ids[0], &list)->cleanup_at);
-	EXPECT_OK(aut_store_run_cleanup_set(s->db, &ids[0], AUT_TIME_NONE, &s->error));
-	EXPECT_OK(aut_store_run_cleanup_set(s->db, &ids[2], SUITE_NOW + 40, &s->error));
+	EXPECT_OK(aut_store_run_cleanup_set(s->db, &ids[0], 1, AUT_TIME_NONE, &s->error));
+	EXPECT_OK(aut_store_run_cleanup_set(s->db, &ids[2], 1, SUITE_NOW + 40, &s->error));
 	EXPECT_OK(aut_store_run_cleanup_take(s->db, "me", SUITE_NOW + 30, SUITE_NOW + 99, 4, got,
 										 statuses, &count, &s->error));
 	EXPECT_INT(0, (int64_t) count);
 	EXPECT_OK(aut_store_worker_leave(s->db, "dead", &s->error));
 	EXPECT_OK(aut_store_run_next_cleanup(s->db, "me", &next, &s->error));
 	EXPECT_INT(SUITE_NOW + 40, next);
-	aut_run_list_done(&list);
-}
-
-/* What is counted is what is there, whatever happened on the way. */
-static void
-expect_counts(suite *s, const aut_uuid *automation_id)
-{
-	int64_t counts[AUT_RUN_STATUS_COUNT];
-	int64_t there[AUT_RUN_STATUS_COUNT] = {0};
-	aut_run_list list = {0};
-
-	EXPECT_OK(aut_store_run_list(s->db, automation_id, 1000, 0, &list, &s->error));
-	for (size_t i = 0; i < list.count; i++)
-		there[list.items[i].status]++;
-	EXPECT_OK(aut_store_run_counts(s->db, automation_id, counts, &s->error));
-	for (int i = 0; i < AUT_RUN_STATUS_COUNT; i++)
-		suite_int(s, __FILE__, __LINE__, aut_run_status_name((aut_run_status) i), there[i],
-				  counts[i]);
 	aut_run_list_done(&list);
 }
 
@@ -782,6 +866,7 @@ const suite_test suite_runs_tests[] = {
 	TEST(a_run_put_back_can_be_claimed_again),
 	TEST(runs_of_the_dead_are_adopted),
 	TEST(the_first_end_wins),
+	TEST(many_runs_end_at_once),
 	TEST(a_pending_run_ends_without_clean_up),
 	TEST(a_late_callback_overrules_a_time_out_only),
 	TEST(phases_are_kept_while_a_run_is_not_over),

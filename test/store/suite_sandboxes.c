@@ -134,7 +134,7 @@ what_nobody_answers_for_is_swept(suite *s)
 	EXPECT_OK(aut_store_run_finish(s->db, &end, &won, &s->error));
 	end.id = cleaning;
 	EXPECT_OK(aut_store_run_finish(s->db, &end, &won, &s->error));
-	EXPECT_OK(aut_store_run_cleanup_set(s->db, &cleaning, SUITE_NOW + SECOND, &s->error));
+	EXPECT_OK(aut_store_run_cleanup_set(s->db, &cleaning, 1, SUITE_NOW + SECOND, &s->error));
 	for (size_t i = 0; i < 6; i++)
 	{
 		rows[i] = ask_for(s, &of[i]);

@@ -93,7 +93,8 @@ test_engine__schedule_fires_once_a_slot_and_records_a_gap(void **state)
 		"TTl",
 		"SELECT first_missed, last_missed, missed FROM automation.gap WHERE automation_id = $1",
 		NULL,
-		NULL};
+		NULL,
+		false};
 	aut_value params[] = {aut_v_uuid(&id)};
 	aut_error err = AUT_ERROR_INIT;
 	if (aut_db_run(f->db, &GAP, params, &rows, NULL, &err) != AUT_OK)

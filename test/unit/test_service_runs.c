@@ -438,7 +438,7 @@ static void
 ended(fixture *f, const aut_uuid *run)
 {
 	assert_ok(f, complete(f, &f->creator, run, json_pack("{s:s}", "status", "COMPLETED")));
-	assert_ok(f, aut_store_run_cleanup_set(f->db, run, AUT_TIME_NONE, &f->err));
+	assert_ok(f, aut_store_run_cleanup_set(f->db, run, 1, AUT_TIME_NONE, &f->err));
 }
 
 static void

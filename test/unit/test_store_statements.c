@@ -92,7 +92,7 @@ check_text(const aut_stmt *stmt, const char *sql)
 	if (strstr(sql, "automation.") == NULL)
 		fail_msg("%s: a table without its schema", stmt->name);
 	/* whatever reads rows says how many at most; by text, so that a forgotten one is seen */
-	if (strncmp(sql, "SELECT", 6) == 0 && !has_word(sql, "LIMIT"))
+	if (strncmp(sql, "SELECT", 6) == 0 && !has_word(sql, "LIMIT") && !stmt->each)
 		fail_msg("%s: a SELECT without LIMIT", stmt->name);
 	if (stmt->columns[0] != '\0' && strncmp(sql, "SELECT", 6) != 0 && !has_word(sql, "RETURNING"))
 		fail_msg("%s: columns, but nothing is returned", stmt->name);
@@ -303,7 +303,7 @@ test_store__hot_statements_use_their_index(void **state)
 		{"webhook_list_after", "custom_webhook_newest_idx (org_id=? AND (created_at,id)<(?,?))"},
 	};
 	static const char *const may_sort[] = {"upload_list", "upload_list_after", "run_cleanup_take",
-											   "sandbox_of_run", "sandbox_due"};
+										   "sandbox_of_run", "sandbox_due"};
 	char plan[2048];
 
 	(void) state;

@@ -611,6 +611,164 @@ test_turn__unit_may_be_freed_in_done(void **state)
 	expect_idle();
 }
 
+/* ---- units of one kind -------------------------------------------------------------------------- */
+
+static int calls;          /* of together */
+static size_t handed[8];   /* units at each of them */
+static int64_t group_adds; /* it writes this as well; 0: nothing */
+static aut_status group_answer;
+
+static aut_status
+work_together(aut_unit *const *units, size_t count, aut_db *base, aut_error *err)
+{
+	handed[calls++ % 8] = count;
+	for (size_t i = 0; i < count; i++)
+	{
+		aut_value params[] = {aut_v_big(((work *) units[i])->writes[0])};
+		aut_status status = aut_db_run(base, &insert, params, NULL, NULL, err);
+
+		if (status != AUT_OK)
+			return status;
+	}
+	if (group_adds != 0)
+	{
+		aut_value params[] = {aut_v_big(group_adds)};
+		aut_status status = aut_db_run(base, &insert, params, NULL, NULL, err);
+
+		if (status != AUT_OK)
+			return status;
+	}
+	return group_answer != AUT_OK ? aut_fail(err, group_answer, "not together") : AUT_OK;
+}
+
+static int
+setup_kinds(void **state)
+{
+	calls = 0;
+	group_adds = 0;
+	group_answer = AUT_OK;
+	(void) setup(state);
+	for (int i = 0; i < 10; i += 2) /* every other one */
+		works[i].unit.together = work_together;
+	return 0;
+}
+
+static void
+expect_all_told(int count)
+{
+	for (int i = 0; i < count; i++)
+	{
+		assert_int_equal(works[i].dones, 1);
+		assert_int_equal(works[i].told, AUT_OK);
+		assert_int_equal(works[i].order, i + 1);
+		assert_true(is_kept(i + 1));
+	}
+	assert_int_equal(db.kept, count);
+	expect_idle();
+}
+
+static void
+test_turn__units_of_a_kind_run_together_and_hear_in_order(void **state)
+{
+	(void) state;
+	add(10);
+	assert_true(aut_turn_flush(&turn));
+	assert_int_equal(calls, 1);
+	assert_int_equal(handed[0], 5);
+	for (int i = 0; i < 10; i++)
+		assert_int_equal(works[i].runs, i % 2);
+	assert_int_equal(db.commits, 1);
+	expect_all_told(10);
+	add(10); /* the same units once more */
+	assert_true(aut_turn_flush(&turn));
+	assert_int_equal(calls, 2);
+}
+
+static void
+test_turn__a_lone_unit_of_a_kind_runs_by_itself(void **state)
+{
+	(void) state;
+	add(2);
+	assert_true(aut_turn_flush(&turn));
+	assert_int_equal(calls, 0);
+	expect_all_told(2);
+}
+
+static void
+test_turn__a_kind_that_fails_is_undone_and_run_one_by_one(void **state)
+{
+	(void) state;
+	group_answer = AUT_EINVAL;
+	group_adds = 99;
+	add(10);
+	assert_true(aut_turn_flush(&turn));
+	assert_int_equal(calls, 1);
+	assert_int_equal(db.commits, 1); /* the savepoint was enough */
+	assert_int_equal(turn.repeats, 0);
+	expect_all_told(10);
+}
+
+static void
+test_turn__without_savepoints_a_kind_that_fails_repeats_the_turn(void **state)
+{
+	(void) state;
+	db.has_savepoints = false;
+	group_answer = AUT_EINVAL;
+	add(10);
+	assert_true(aut_turn_flush(&turn));
+	assert_int_equal(calls, 1);
+	assert_int_equal(turn.repeats, 1);
+	assert_int_equal(db.commits, 10);
+	expect_all_told(10);
+}
+
+static void
+test_turn__a_kind_that_loses_the_transaction_repeats_the_turn(void **state)
+{
+	(void) state;
+	group_adds = LOSES;
+	add(10);
+	assert_true(aut_turn_flush(&turn));
+	assert_int_equal(turn.repeats, 1);
+	expect_all_told(10);
+}
+
+static void *
+no_memory(void *payload, size_t size)
+{
+	(void) payload;
+	(void) size;
+	return NULL;
+}
+
+static void *
+no_more_memory(void *payload, void *ptr, size_t size)
+{
+	(void) ptr;
+	return no_memory(payload, size);
+}
+
+static void
+keep(void *payload, void *ptr)
+{
+	(void) payload;
+	(void) ptr;
+}
+
+static void
+test_turn__without_memory_units_of_a_kind_run_one_by_one(void **state)
+{
+	static const aut_allocator none = {no_memory, no_more_memory, keep, NULL};
+
+	(void) state;
+	add(10);
+	aut_allocator_set(&none);
+	assert_true(aut_turn_flush(&turn));
+	aut_allocator_set(NULL);
+	assert_int_equal(calls, 0);
+	expect_all_told(10);
+}
+
 static void
 test_turn__cancel_tells_everybody_and_runs_nothing(void **state)
 {
@@ -707,6 +865,17 @@ main(void)
 		cmocka_unit_test_setup(test_turn__units_added_in_done_belong_to_the_next_flush, setup),
 		cmocka_unit_test_setup(test_turn__unit_may_add_itself_again_in_done, setup),
 		cmocka_unit_test_setup(test_turn__unit_may_be_freed_in_done, setup),
+		cmocka_unit_test_setup(test_turn__units_of_a_kind_run_together_and_hear_in_order,
+							   setup_kinds),
+		cmocka_unit_test_setup(test_turn__a_lone_unit_of_a_kind_runs_by_itself, setup_kinds),
+		cmocka_unit_test_setup(test_turn__a_kind_that_fails_is_undone_and_run_one_by_one,
+							   setup_kinds),
+		cmocka_unit_test_setup(test_turn__without_savepoints_a_kind_that_fails_repeats_the_turn,
+							   setup_kinds),
+		cmocka_unit_test_setup(test_turn__a_kind_that_loses_the_transaction_repeats_the_turn,
+							   setup_kinds),
+		cmocka_unit_test_setup(test_turn__without_memory_units_of_a_kind_run_one_by_one,
+							   setup_kinds),
 		cmocka_unit_test_setup(test_turn__cancel_tells_everybody_and_runs_nothing, setup),
 		cmocka_unit_test_setup(test_turn__what_units_are_told_is_what_is_kept, setup),
 	};
