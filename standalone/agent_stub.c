@@ -268,18 +268,28 @@ finish(agentd_stub *stub, agentd_command *command)
 	agentd_command_finish(command, 0, NULL);
 }
 
-/* A clean-up of the engine's removes the state folder. */
+/* A clean-up of the engine's removes the state folders of runs that its text lists: for d in '…' '…'. */
 static void
 clean_up(agentd_stub *stub, const char *text)
 {
-	char *folder = strstr(text, "rm -rf \"$d\"") != NULL ? assigned_path(text, "d=") : NULL;
+	const char *at = strstr(text, "rm -rf $f") != NULL ? strstr(text, "\nfor d in '") : NULL;
 
-	if (folder != NULL)
+	at = at != NULL ? strchr(at, '\'') : NULL;
+	while (at != NULL && *at == '\'')
 	{
-		state_file(stub, folder, "out.0", NULL);
-		state_file(stub, folder, "exit", NULL);
+		size_t len = strcspn(at + 1, "'\n");
+		char *folder = aut_strndup(at + 1, len);
+
+		if (folder != NULL)
+		{
+			state_file(stub, folder, "out.0", NULL);
+			state_file(stub, folder, "exit", NULL);
+		}
+		aut_free(folder);
+		at += 1 + len;
+		at += *at == '\'' ? 1 : 0;
+		at += *at == ' ' ? 1 : 0;
 	}
-	aut_free(folder);
 }
 
 /* ---- commands --------------------------------------------------------------------------------------------- */

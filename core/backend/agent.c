@@ -14,7 +14,8 @@
 #define REPLY_MAX       (4 * 1048576) /* an event carries up to 1 Mi characters of each stream */
 #define CALL_TIMEOUT_MS 60000
 #define COMMAND_GRACE_S 30
-#define LOCATION_MAX    8192 /* of a redirect */
+#define LOCATION_MAX    8192        /* of a redirect */
+#define SCRIPT_MAX      (96 * 1024) /* the kernel takes 128 KiB as the text of a command */
 
 /* ---- life ---------------------------------------------------------------------------------- */
 
@@ -509,12 +510,14 @@ static const char FIND_GROUP[] =
 	"  read -r x <\"/proc/$p/stat\"; set -- $x; [ \"${22}\" = \"$s\" ] || p=\n"
 	"fi\n";
 
-/* TERM, a second's grace, KILL.  (dash takes a group only after -s SIGNAL.) */
-static const char KILL_GROUP[] =
-	"if [ -n \"$p\" ] && kill -s TERM -- \"-$p\" 2>/dev/null; then\n"
-	"  for i in .05 .1 .2 .3 .4; do kill -s 0 -- \"-$p\" 2>/dev/null || break; sleep $i; done\n"
-	"  kill -s KILL -- \"-$p\" 2>/dev/null\n"
-	"fi\n";
+/* TERM to the groups in $g, a second's grace, KILL.  (dash takes a group only after -s SIGNAL.) */
+static const char KILL_GROUPS[] =
+	"for p in $g; do kill -s TERM -- \"-$p\"; done\n"
+	"for i in .05 .1 .2 .3 .4 0; do\n"
+	"  l=; for p in $g; do kill -s 0 -- \"-$p\" && l=\"$l $p\"; done; g=$l\n"
+	"  [ -n \"$g\" ] || break; sleep $i\n"
+	"done\n"
+	"for p in $g; do kill -s KILL -- \"-$p\"; done\n";
 
 aut_status
 aut__agent_find_group(aut_buf *out)
@@ -522,15 +525,22 @@ aut__agent_find_group(aut_buf *out)
 	return aut_buf_puts(out, FIND_GROUP);
 }
 
-/* End what is left of the attempt's process group. */
+/* End what is left of the attempts' process groups, and leave the names of their own files in $f (which need
+ * no quotes: ids and fixed words, see aut_attempt_paths_init). */
 static aut_status
-put_group_script(const aut_agent *agent, aut_buf *out)
+put_group_script(const aut_cleanup *runs, size_t count, aut_buf *out)
 {
-	aut_buf_puts(out, "exec >/dev/null 2>&1\nd=");
-	aut_shell_quote(out, agent->paths.state, strlen(agent->paths.state));
-	aut_buf_puts(out, "\n");
+	aut_buf_puts(out, "exec >/dev/null 2>&1\ng= f=\nfor d in");
+	for (size_t i = 0; i < count; i++)
+	{
+		aut_buf_putc(out, ' ');
+		aut_shell_quote(out, runs[i].paths->state, strlen(runs[i].paths->state));
+	}
+	aut_buf_puts(out, "\ndo\n");
 	aut__agent_find_group(out);
-	aut_buf_puts(out, KILL_GROUP);
+	aut_buf_puts(out, "[ -z \"$p\" ] || g=\"$g $p\"\n"
+					  "f=\"$f $d ${d%.*}.tar.gz.env ${d%.*}.tar.gz\"\ndone\n");
+	aut_buf_puts(out, KILL_GROUPS);
 	return out->status;
 }
 
@@ -553,7 +563,7 @@ send_group_script(aut_agent *agent)
 {
 	aut_buf script;
 	aut_buf_init(&script, 16384);
-	if (put_group_script(agent, &script) == AUT_OK)
+	if (put_group_script(&(aut_cleanup){.paths = &agent->paths}, 1, &script) == AUT_OK)
 		aut__agent_post_json(agent, "/api/bash/execute_bash_command",
 							 aut__agent_command_body(script.data, COMMAND_GRACE_S), CALL_TIMEOUT_MS,
 							 command_sent);
@@ -607,28 +617,29 @@ aut_agent_stop(aut_agent *agent, const char *command_id, aut_agent_cb cb, void *
 }
 
 aut_status
-aut_agent_cleanup(aut_agent *agent, bool keep_work, aut_agent_cb cb, void *payload, aut_error *err)
+aut_agent_cleanup(aut_agent *agent, const aut_cleanup *runs, size_t count, aut_agent_cb cb,
+				  void *payload, aut_error *err)
 {
 	aut_status status = aut__agent_begin(agent, cb, payload, err);
 	if (status != AUT_OK)
 		return status;
 	aut_buf script;
-	aut_buf_init(&script, 16384);
-	put_group_script(agent, &script);
-	aut_buf_puts(&script, "rm -rf \"$d\" ");
-	aut_shell_quote(&script, agent->paths.env, strlen(agent->paths.env));
-	aut_buf_putc(&script, ' ');
-	aut_shell_quote(&script, agent->paths.tarball, strlen(agent->paths.tarball));
-	if (!keep_work)
+	aut_buf_init(&script, SCRIPT_MAX);
+	put_group_script(runs, count, &script);
+	aut_buf_puts(&script, "rm -rf $f");
+	for (size_t i = 0; i < count; i++)
 	{
+		if (runs[i].keep_work)
+			continue;
 		aut_buf_putc(&script, ' ');
-		aut_shell_quote(&script, agent->paths.work, strlen(agent->paths.work));
+		aut_shell_quote(&script, runs[i].paths->work, strlen(runs[i].paths->work));
 	}
 	aut_buf_putc(&script, '\n');
 	if (script.status == AUT_OK)
-		aut__agent_post_json(agent, "/api/bash/start_bash_command",
-							 aut__agent_command_body(script.data, COMMAND_GRACE_S), CALL_TIMEOUT_MS,
-							 command_sent);
+		aut__agent_post_json(
+			agent, "/api/bash/start_bash_command",
+			aut__agent_command_body(script.data, COMMAND_GRACE_S * (int64_t) count),
+			CALL_TIMEOUT_MS, command_sent);
 	else
 	{
 		status = aut_fail(err, script.status, "clean-up: %s", aut_status_text(script.status));

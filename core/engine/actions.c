@@ -641,19 +641,33 @@ finish(aut_job *job)
 	job->unit.together = finish_together;
 }
 
+bool
+aut__job_is_kept(const aut_job *job)
+{
+	return job->task.has_keep_alive && job->task.keep_alive;
+}
+
+void
+aut__clean_alone(aut_job *job)
+{
+	aut_error err = AUT_ERROR_INIT;
+	aut_cleanup own = {aut_agent_paths(job->agent), aut__job_is_kept(job)};
+	aut_status status = aut_agent_cleanup(job->agent, &own, 1, aut__job_answered, job, &err);
+	if (status != AUT_OK)
+		aut__job_not_begun(job, status, &err);
+}
+
 static void
 clean(aut_job *job)
 {
-	aut_error err = AUT_ERROR_INIT;
-	bool keep = job->task.has_keep_alive && job->task.keep_alive;
-	if (job->agent == NULL || (job->place.passing && !keep))
+	if (job->agent == NULL || (job->place.passing && !aut__job_is_kept(job)))
 	{
 		aut__job_event(job, AUT_EVENT_DONE, NULL);
 		return;
 	}
-	aut_status status = aut_agent_cleanup(job->agent, keep, aut__job_answered, job, &err);
-	if (status != AUT_OK)
-		aut__job_not_begun(job, status, &err);
+	/* A standing agent has others; what failed with them is repeated alone. */
+	if (!job->place.local || job->tries > 0 || !aut__cleaner_take(job))
+		aut__clean_alone(job);
 }
 
 static void

@@ -62,6 +62,8 @@ arm_timers(aut_engine *engine)
 {
 	int64_t now = aut__engine_now(engine), mono = aut__engine_mono(engine);
 	int64_t due = aut__jobs_next_due(engine);
+	int64_t cleaning = aut__cleaner_next_due(engine);
+	due = cleaning < due ? cleaning : due;
 	/* A delayed run matters only while there is room for it: room that comes wakes the dispatcher. */
 	int64_t ready = aut__dispatcher_has_room(engine) ? engine->next_ready_at : AUT_TIME_NONE;
 	int64_t lease =
@@ -102,6 +104,7 @@ decide(void *payload)
 {
 	aut_engine *engine = payload;
 	aut__jobs_run(engine);
+	aut__cleaner_step(engine);
 	if (!engine->stopping && aut__engine_mono(engine) >= engine->retry_at_mono_us)
 	{
 		bool alone = !engine->options.dispatch_only;
@@ -227,6 +230,7 @@ aut_engine_free(aut_engine *engine)
 		aut_free(engine->followers);
 		engine->followers = next;
 	}
+	aut__cleaner_done(engine);
 	aut__blobs_done(engine);
 	aut__scheduler_done(engine);
 	aut__dispatcher_done(engine);

@@ -10,6 +10,7 @@
  *   keeper.c      deletes objects outside of the database whose uploads are gone
  *   janitor.c     forgets what has been kept long enough
  *   sweeper.c     removes work folders that were left on agents
+ *   cleaner.c     clean-ups of several runs in one command to their agent
  *   job.c         one run under execution: queueing of events, callbacks that record
  *   actions.c     what the machine's actions do
  *   place.c       the actions about the place of a run
@@ -47,6 +48,7 @@
 
 typedef struct aut_job aut_job;
 typedef struct aut_blob aut_blob;
+typedef struct aut_cleaning aut_cleaning;
 
 /* How a run ended, to be written by FINISH. */
 typedef struct aut_verdict
@@ -127,8 +129,9 @@ struct aut_job
 
 	aut_agent_answer end; /* how the command ended (without its texts); .ended: it has */
 	aut_verdict verdict;
-	bool written;  /* its end is in the database */
-	aut_unit unit; /* one database step at a time */
+	bool written;           /* its end is in the database */
+	aut_cleaning *cleaning; /* the shared clean-up it takes part in, or NULL */
+	aut_unit unit;          /* one database step at a time */
 	bool won;
 };
 
@@ -189,6 +192,8 @@ struct aut_engine
 	aut_job *reading[AUT_OBJECTS_READ_MAX];
 	struct keeper *keeper;
 	int64_t keeper_due_mono_us; /* AUT_TIME_MAX: it is at work */
+
+	aut_cleaning *cleanings; /* shared clean-ups, gathering or sent */
 
 	/* sweeper */
 	struct sweeper *sweeper;
@@ -255,6 +260,14 @@ void aut__sweeper_step(aut_engine *engine);
 aut_status aut__sweeper_init(aut_engine *engine, aut_error *err);
 void aut__sweeper_done(aut_engine *engine);
 
+/* cleaner.c */
+/* Clean up after the job together with others: then DONE, RETRY or FAIL.  False: no memory for that. */
+bool aut__cleaner_take(aut_job *job);
+void aut__cleaner_forget(aut_job *job);
+void aut__cleaner_step(aut_engine *engine);              /* send what need not gather any longer */
+int64_t aut__cleaner_next_due(const aut_engine *engine); /* AUT_TIME_MAX: none */
+void aut__cleaner_done(aut_engine *engine);
+
 /* job.c */
 aut_job *aut__job_find(aut_engine *engine, const aut_uuid *run_id);
 /* take_task moves in (also on failure). */
@@ -286,6 +299,9 @@ void aut__action_run(aut_job *job, aut_action action);
 /* The usual end of an agent step: DONE, RETRY or FAIL; one that could not be begun at all. */
 void aut__job_answered(void *payload, const aut_agent_answer *answer);
 void aut__job_not_begun(aut_job *job, aut_status status, const aut_error *error);
+/* Clean up by a command of the job's own. */
+void aut__clean_alone(aut_job *job);
+bool aut__job_is_kept(const aut_job *job); /* its work folder stays when it has ended */
 
 /* tarball.c */
 void aut__job_tarball_load(aut_job *job);

@@ -169,6 +169,7 @@ aut__job_free(aut_job *job)
 	if (job->look_in_flight)
 		engine->looks_in_flight--;
 	aut__job_lookup_drop(job);
+	aut__cleaner_forget(job);
 	aut_agent_free(job->agent);
 	if (job->placed)
 		aut_place_done(&job->place);

@@ -216,7 +216,7 @@ aut__place_release(aut_job *job)
 	/* Its unit, if it has one, comes before ours: a crash between the two is made good by the next
 	 * clean-up. */
 	if (!job->local && backend != NULL)
-		backend->ops->release(backend, &job->task, job->task.has_keep_alive && job->task.keep_alive,
+		backend->ops->release(backend, &job->task, aut__job_is_kept(job),
 							  job->command_id != NULL || job->maybe_started);
 	aut__job_unit(job, release_run, aut__job_db_done);
 	job->unit.together = release_together;

@@ -214,10 +214,16 @@ aut_status aut_agent_alive(aut_agent *agent, aut_agent_cb cb, void *payload, aut
 /* End the whole process group: stop route, and a kill of the recorded group by a command. */
 aut_status aut_agent_stop(aut_agent *agent, const char *command_id, aut_agent_cb cb, void *payload,
 						  aut_error *err);
-/* Remove the files of the run: state folder, tarball, environment, and the work folder unless kept.
- * Ends what is left of the process group first. */
-aut_status aut_agent_cleanup(aut_agent *agent, bool keep_work, aut_agent_cb cb, void *payload,
-							 aut_error *err);
+/* What is to go of a run's attempt: state folder, tarball, environment, and the work folder unless kept. */
+typedef struct aut_cleanup
+{
+	const aut_attempt_paths *paths;
+	bool keep_work;
+} aut_cleanup;
+/* Remove the files of these runs by one command.  Ends what is left of their process groups first.  Runs of
+ * others may be among them: the agent is one of no run then, of the nil id. */
+aut_status aut_agent_cleanup(aut_agent *agent, const aut_cleanup *runs, size_t count,
+							 aut_agent_cb cb, void *payload, aut_error *err);
 
 /*
  * Work folders that were left at a standing place.  The agent is one of no run: of the nil id.
