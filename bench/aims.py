@@ -61,8 +61,8 @@ ROWS = [
      "What is left is the loop and the bookkeeping of a request over libcurl's own."),
     ("enqueue → start, idle: commit + 0.3 ms", ["start FULL", "start NORMAL", "start postgres"],
      [("start FULL", lambda t: at(t, 1), most(0.3)), ("start postgres", lambda t: at(t, 1), most(0.3))],
-     "Between queue and start stands the claim's own commit, which is synced: a start that is not recorded could happen twice. With NORMAL (no sync) "
-     "the rest is seen alone. Claiming in the transaction that queues would change it. Over SPI it varied between takes."),
+     "A run that is made in the engine's process (HTTP, schedules, events) is claimed by the transaction that makes it. One that a SQL session makes is "
+     "claimed by the worker after that session's commit, with a commit of its own; its way to the first agent call stands in part a."),
     ("request or commit → first agent call: median under 5 ms, p99 under ten times that", ["latency daemon", "latency extension"],
      [(f"latency {host}", find, test) for host in ("daemon", "extension")
       for find, test in ((lambda t: at(t, 0), most(5)), (lambda t: at(t, 1) / at(t, 0), most(10)))], ""),

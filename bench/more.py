@@ -196,8 +196,8 @@ def engine(bench):
         ["database", "synced", "runs", "commit that queues it, median", "p99", "max", "from there to its start, median", "p99", "max"],
         waits)  # fmt: skip
     bench.report.text(
-        "The runner writes a run's end as a unit of the engine's turn; all else is the engine as it is. Between queue and start stands the",
-        "claim's own commit: a start that is not recorded could happen twice.")  # fmt: skip
+        "The runner writes a run's end as a unit of the engine's turn; all else is the engine as it is. The transaction that queues a run",
+        "on an idle engine also claims it: the commit has both in it.")  # fmt: skip
 
 
 # ---- n: SQL actions -----------------------------------------------------------------------------------------------

@@ -101,8 +101,12 @@ typedef struct claim_unit
 	aut_ready from; /* where this claim begins to look; nothing: at the very beginning */
 	bool whole;     /* it does */
 	int64_t whole_mono_us;
-	aut_ready last; /* the last run of a claim that found more than it could take */
-	bool more;      /* there was such a claim, and it was the last one */
+	aut_ready last;      /* the last run of a claim that found more than it could take */
+	bool more;           /* there was such a claim, and it was the last one */
+	bool if_made;        /* only if the units before it have made runs that are ready */
+	bool nothing;        /* they have not */
+	uint64_t made;       /* runs made before this turn */
+	int64_t lease_until; /* what it has written; AUT_TIME_NONE: nothing */
 } claim_unit;
 
 /*
@@ -161,6 +165,12 @@ skip_blocked(claim_unit *claim, aut_db *db, int64_t now, aut_error *err)
 	return status;
 }
 
+static bool
+lease_is_short(const aut_engine *engine, int64_t now)
+{
+	return engine->lease_until - now < engine->options.settings->lease_seconds * AUT_US_PER_S / 2;
+}
+
 static aut_status
 claim_run(aut_unit *unit, aut_db *db, aut_error *err)
 {
@@ -173,6 +183,12 @@ claim_run(aut_unit *unit, aut_db *db, aut_error *err)
 	claim->next_ready_at = AUT_TIME_NONE;
 	if (aut__engine_mono(engine) >= claim->pass_until)
 		claim->after = (aut_ready){0};
+	claim->lease_until = AUT_TIME_NONE;
+	claim->nothing = claim->if_made && db->ready_runs == claim->made;
+	if (claim->nothing)
+		return AUT_OK;
+	if (claim->if_made)
+		choose_from(claim, now, true);
 	if (claim->find_bad)
 		return aut_store_run_ready_head(db, now, &claim->after, &claim->bad, err);
 	aut_ready after = compare_ready(&claim->after, &claim->from) > 0 ? claim->after : claim->from;
@@ -191,6 +207,13 @@ claim_run(aut_unit *unit, aut_db *db, aut_error *err)
 				.after = after,
 			},
 			claim->tasks.ids, &claim->claimed, err);
+	/* Nobody may take them for those of a dead worker. */
+	if (status == AUT_OK && claim->claimed > 0 && lease_is_short(engine, now))
+	{
+		claim->lease_until = now + s->lease_seconds * AUT_US_PER_S;
+		status = aut_store_worker_lease(db, engine->options.worker, engine->options.pid, now,
+										claim->lease_until, err);
+	}
 	if (status == AUT_OK)
 		status = tasks_load(&claim->tasks, db, claim->claimed, err);
 	if (status == AUT_OK)
@@ -295,11 +318,18 @@ claim_done(aut_unit *unit, aut_status status, const aut_error *err)
 		claim_failed(claim, status, err);
 		return;
 	}
+	if (claim->nothing)
+		return;
 	if (claim->find_bad)
 	{
 		pass_over_bad(claim);
 		return;
 	}
+	if (claim->lease_until != AUT_TIME_NONE)
+		engine->lease_until = claim->lease_until;
+	/* Who made the runs has asked for a claim by now: this was it. */
+	if (claim->if_made)
+		engine->want_claim = engine->claim_news = false;
 	engine->stats.claims += claim->claimed;
 	engine->next_ready_at = claim->next_ready_at;
 	claim->more = false;
@@ -596,15 +626,22 @@ aut__dispatcher_step(aut_engine *engine)
 	}
 	bool claim = (engine->want_claim || is_due(engine->next_ready_at, now)) &&
 				 !engine->claim_busy && aut__dispatcher_has_room(engine);
-	bool holding = engine->jobs > 0 || claim;
-	if (holding && !engine->lease_busy &&
-		engine->lease_until - now < s->lease_seconds * AUT_US_PER_S / 2)
+	if (engine->jobs > 0 && !engine->lease_busy && lease_is_short(engine, now))
 		add(engine, &engine->lease->unit, &engine->lease_busy);
+	/* What others do in this turn may make runs: they start with the commit that makes them.  Not past runs
+	 * that have waited longer. */
+	bool late = !claim && !engine->claim_busy && !engine->claim->more &&
+				!aut_turn_empty(engine->options.turn) && aut__dispatcher_has_room(engine);
 	if (claim)
 	{
 		choose_from(engine->claim, now, engine->claim_news);
 		engine->want_claim = engine->claim_news = false;
 		engine->next_ready_at = AUT_TIME_NONE;
+	}
+	if (claim || late)
+	{
+		engine->claim->if_made = late;
+		engine->claim->made = engine->options.turn->db->ready_runs;
 		engine->claim->inline_only = !agents;
 		engine->agents_missed = !agents;
 		engine->claim->limit = room < engine->claim_limit ? room : engine->claim_limit;

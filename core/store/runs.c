@@ -494,6 +494,7 @@ aut_store_run_insert(aut_db *db, const aut_run_new *run, aut_error *err)
 	if (!inserted)
 		return aut_fail(err, AUT_EUNIQUE, "automation %s has a run for that time already",
 						aut_uuid_format(&run->automation_id, text));
+	db->ready_runs += run->ready_at <= run->created_at;
 	if (run->input == NULL)
 		return AUT_OK;
 	return aut_db_run(db, &run_input_insert,

@@ -146,6 +146,7 @@ struct aut_db
 {
 	const aut_db_ops *ops;
 	uint64_t writes;     /* statements run that were not plain SELECTs (kept by aut_db_run) */
+	uint64_t ready_runs; /* runs made that need not wait for their time (kept by the store) */
 	bool in_transaction; /* kept by the driver */
 	bool failed;         /* the transaction is lost: only rollback helps (kept by the driver) */
 };

@@ -510,7 +510,11 @@ static void
 test_engine__stopping_waits_a_moment_for_who_reported_its_end(void **state)
 {
 	fixture *f = *state;
-	aut_uuid id = create(f, "#!/bin/sh\necho on\nsleep 0.1\n", NULL, 60);
+	char path[80], script[256];
+	snprintf(path, sizeof path, "%s/go-on", f->folder);
+	snprintf(script, sizeof script,
+			 "#!/bin/sh\ntouch %s\necho on\nwhile [ -e %s ]; do sleep 0.02; done\n", path, path);
+	aut_uuid id = create(f, script, NULL, 60);
 	aut_uuid run = trigger(f, &id);
 	await(f, has_output, &run, "the run to go on");
 	aut_run_end end = {.id = run,
@@ -524,6 +528,7 @@ test_engine__stopping_waits_a_moment_for_who_reported_its_end(void **state)
 	aut_engine_wake(f->engine, AUT_EFFECT_CLEANUP);
 	aut_loop_wait(f->loop, 0);
 	aut_engine_stop(f->engine);
+	assert_int_equal(unlink(path), 0);
 	await(f, is_quiet, &run, "the engine to be quiet");
 	assert_true(is_clean(f, &run));
 	await(f, nothing_is_left, &run, "the agent to remove the run's files");
@@ -545,6 +550,70 @@ test_engine__stopping_does_not_wait_for_ever(void **state)
 	cancel(f, &run);
 	await(f, is_clean, &run, "the cancelled run to be cleaned");
 	await(f, nothing_is_left, &run, "the agent to remove the run's files");
+}
+
+typedef struct making
+{
+	aut_unit unit;
+	aut_uuid automation, run;
+	int64_t now, delay_us;
+	aut_status told;
+} making;
+
+static aut_status
+make_run(aut_unit *unit, aut_db *db, aut_error *err)
+{
+	making *m = (making *) (void *) unit;
+	aut_run_new run = {.id = m->run,
+					   .automation_id = m->automation,
+					   .trigger_source = "manual",
+					   .scheduled_for = AUT_TIME_NONE,
+					   .created_at = m->now,
+					   .ready_at = m->now + m->delay_us};
+	return aut_store_run_insert(db, &run, err);
+}
+
+static void
+run_made(aut_unit *unit, aut_status status, const aut_error *err)
+{
+	(void) err;
+	((making *) (void *) unit)->told = status;
+}
+
+/* As a door does it: a unit of the engine's turn, and afterwards no word. */
+static making
+make_in_turn(fixture *f, const aut_uuid *automation, int64_t delay_us)
+{
+	making m = {.unit = {.run = make_run, .done = run_made},
+				.automation = *automation,
+				.now = f->clock.now_us,
+				.delay_us = delay_us,
+				.told = AUT_EINTERNAL};
+	assert_int_equal(aut_uuid_v7(m.now, &m.run, NULL), AUT_OK);
+	aut_turn_add(&f->turn, &m.unit);
+	aut_loop_wake(f->loop);
+	uint64_t commits = f->turn.commits;
+	aut_loop_wait(f->loop, 0);
+	assert_int_equal(m.told, AUT_OK);
+	assert_int_equal(f->turn.commits, commits + 1);
+	return m;
+}
+
+static void
+test_engine__what_is_made_in_its_turn_starts_with_that_commit(void **state)
+{
+	fixture *f = *state;
+	aut_uuid id = create(f, "#!/bin/sh\n", NULL, 60);
+	await(f, is_quiet, &id, "the engine to be quiet");
+	making now = make_in_turn(f, &id, 0);
+	aut_run_list list = run_of(f, &now.run);
+	assert_int_equal(list.items[0].status, AUT_RUN_RUNNING);
+	aut_run_list_done(&list);
+	making later = make_in_turn(f, &id, 5 * AUT_US_PER_S);
+	list = run_of(f, &later.run);
+	assert_int_equal(list.items[0].status, AUT_RUN_PENDING);
+	aut_run_list_done(&list);
+	await(f, has_ended, &now.run, "the run to end");
 }
 
 static void
@@ -709,6 +778,7 @@ main(void)
 		TEST(test_engine__files_of_a_run_that_had_ended_go_right_after_a_crash),
 		TEST(test_engine__stopping_waits_a_moment_for_who_reported_its_end),
 		TEST(test_engine__stopping_does_not_wait_for_ever),
+		STUB_TEST(test_engine__what_is_made_in_its_turn_starts_with_that_commit),
 		STUB_TEST(test_engine__without_a_backend_runs_wait),
 		STUB_TEST(test_engine__parallel_runs_stay_under_the_limit),
 		STUB_TEST(test_engine__survives_every_failing_allocation),
