@@ -51,6 +51,8 @@ static aut_status
 store_round(aut_db *db, const aut_uuid *automation, size_t batch, aut_error *err)
 {
 	aut_uuid ids[BATCH_MAX];
+	aut_run_end ends[BATCH_MAX];
+	bool won[BATCH_MAX];
 	size_t claimed = 0;
 	int64_t now = aut_now_us(aut_clock_system());
 
@@ -78,16 +80,14 @@ store_round(aut_db *db, const aut_uuid *automation, size_t batch, aut_error *err
 		status = aut_db_commit(db, err);
 	if (status == AUT_OK)
 		status = aut_db_begin(db, err);
-	for (size_t i = 0; status == AUT_OK && i < claimed; i++)
-	{
-		bool won = false;
-		aut_run_end end = {.id = ids[i],
-						   .status = AUT_RUN_COMPLETED,
-						   .from_running = true,
-						   .completed_at = now,
-						   .cleanup_at = AUT_TIME_NONE};
-		status = aut_store_run_finish(db, &end, &won, err);
-	}
+	for (size_t i = 0; i < claimed; i++)
+		ends[i] = (aut_run_end){.id = ids[i],
+								.status = AUT_RUN_COMPLETED,
+								.from_running = true,
+								.completed_at = now,
+								.cleanup_at = AUT_TIME_NONE};
+	if (status == AUT_OK)
+		status = aut_store_run_finish_each(db, ends, claimed, won, err);
 	if (status == AUT_OK)
 		status = aut_db_commit(db, err);
 	aut_sqlite_idle(db);
