@@ -63,7 +63,7 @@ ROWS = [
      [("start FULL", lambda t: at(t, 1), most(0.3)), ("start postgres", lambda t: at(t, 1), most(0.3))],
      "A run that is made in the engine's process (HTTP, schedules, events) is claimed by the transaction that makes it. One that a SQL session makes is "
      "claimed by the worker after that session's commit, with a commit of its own; its way to the first agent call stands in part a."),
-    ("request or commit → first agent call: median under 5 ms, p99 under ten times that", ["latency daemon", "latency extension"],
+    ("request or commit → first agent call: median under 5 ms, p99 under ten times that", ["latency daemon", "latency extension", "latency extension HTTP"],
      [(f"latency {host}", find, test) for host in ("daemon", "extension")
       for find, test in ((lambda t: at(t, 0), most(5)), (lambda t: at(t, 1) / at(t, 0), most(10)))], ""),
     ("lateness, at most 10 due at an instant, among 1,000 and 1,000,000: p99 5 ms, medians within 1.2", ["cron daemon 1000", "cron daemon 1000000",

@@ -36,16 +36,19 @@ from hosts import ROOT, Daemon, Extension, cpu_s, rss_mib, wait_until  # noqa: E
 
 def latency(bench):
     rows = []
-    for name, host_class in bench.hosts():
+    doors = [(name, host_class, door) for name, host_class in bench.hosts()
+             for door in (("HTTP",) if name == "daemon" else ("SQL", "HTTP"))]  # fmt: skip
+    for name, host_class, door in doors:
         first, done, medians = [], [], []
         with bench.setting(host_class) as s:
             s.host.start(s.stub)
             automation = s.host.create()[0]
+            trigger = s.host.dispatch if door == "HTTP" else s.host.trigger
             for _ in range(bench.rounds):
                 asked = {}
                 for _ in range(bench.few(200, 20)):
                     at = time.time_ns() // 1000
-                    run = s.host.trigger(automation)
+                    run = trigger(automation)
                     asked[run] = at
                     s.stub.reported([run])
                 calls = s.stub.read()
@@ -59,9 +62,10 @@ def latency(bench):
             runs = {run[0]: run for run in s.host.runs()}
             whole = [(runs[run][3] - at) / 1000 for run, at in done]
             check(f"{name}: all runs COMPLETED", all(runs[run][4] == "COMPLETED" for run, _ in done))
-        asks = "HTTP dispatch" if name == "daemon" else "SQL trigger(), autocommit"
+        asks = "HTTP dispatch" if door == "HTTP" else "SQL trigger(), autocommit"
         rounds = f"{min(medians):.2f} to {max(medians):.2f}"
-        bench.note(f"latency {name}", f"median {percentile(first, 0.5):.2f}, p99 {percentile(first, 0.99):.2f} ms")
+        bench.note(f"latency {name}" + (" HTTP" if (name, door) == ("extension", "HTTP") else ""),
+                   f"median {percentile(first, 0.5):.2f}, p99 {percentile(first, 0.99):.2f} ms")
         rows.append([f"{name}: {asks} → first agent call", len(first), *spread(first), rounds])
         rows.append([f"{name}: {asks} → COMPLETED", len(whole), *spread(whole), ""])
     bench.report.table(

@@ -187,8 +187,10 @@ class Daemon:
             for n in range(count)
         ]  # fmt: skip
 
-    def trigger(self, automation):
+    def dispatch(self, automation):
         return self.http.call("POST", f"/v1/{automation}/dispatch")["id"]
+
+    trigger = dispatch
 
     def queue(self, automation, count):
         """count PENDING runs; nothing may execute them yet (started without agent)."""
@@ -271,6 +273,7 @@ class Extension:
                 return client.connect_ex(("127.0.0.1", port)) == 0
 
         wait_until(listens)
+        self.http = Http(port, KEY)
         return self
 
     def sql(self, statement):
@@ -293,6 +296,9 @@ class Extension:
 
     def trigger(self, automation):
         return self.sql(f"SELECT automation.trigger('bench 1')")[0]
+
+    def dispatch(self, automation):
+        return self.http.call("POST", f"/v1/{automation}/dispatch")["id"]
 
     def queue(self, automation, count):
         self.sql(f"SELECT count(automation.trigger('bench 1')) FROM generate_series(1, {count})")
