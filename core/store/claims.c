@@ -53,18 +53,21 @@ static const aut_stmt run_claim = {
 	.sqlite = CLAIMED_SQLITE(READY),
 };
 
-/* The same for runs the host executes itself, where no agent is ready.  The automation is asked as well: a run
- * made while it was being changed (aut_store_run_inline) may be marked wrongly.  Index: run_inline_idx */
+/*
+ * The same for runs the host executes itself, where no agent is ready.  The automation is asked as well: a run
+ * made while it was being changed (aut_store_run_inline) may be marked wrongly.  Not by a join: PostgreSQL, while
+ * it knows nothing of the tables, would begin with all automations.  Index: run_inline_idx.
+ */
+#define IS_INLINE "r.inline AND " AUT__INLINE_OF("r.automation_id")
 #define INLINE                                                                                     \
-	" FROM automation.run AS r JOIN automation.automation AS a ON a.id = r.automation_id"          \
-	" WHERE r.status = 'PENDING' AND r.inline AND r.ready_at <= $2 AND a.tarball_path = $10"       \
+	" FROM automation.run AS r WHERE r.status = 'PENDING' AND r.ready_at <= $2 AND " IS_INLINE     \
 	" AND (r.ready_at, r.id) > ($8, $9) ORDER BY r.ready_at, r.id LIMIT $3"
 static const aut_stmt run_claim_inline = {
 	.name = "run_claim_inline",
-	.params = "tTltlllTut",
+	.params = "tTltlllTu",
 	.columns = "uT",
 	.postgres = "WITH picked AS MATERIALIZED (SELECT r.id, r.automation_id" INLINE
-				" FOR UPDATE OF r SKIP LOCKED)" CLAIMED_POSTGRES,
+				" FOR UPDATE SKIP LOCKED)" CLAIMED_POSTGRES,
 	.sqlite = CLAIMED_SQLITE("SELECT r.id" INLINE),
 };
 
@@ -80,13 +83,10 @@ static const aut_stmt run_ready_head = {
 /* index: run_inline_idx */
 static const aut_stmt run_next_ready_inline = {
 	.name = "run_next_ready_inline",
-	.params = "tTu",
+	.params = "Tu",
 	.columns = "T",
-	.sql = "SELECT r.ready_at FROM automation.run AS r JOIN automation.automation AS a ON a.id = "
-		   "r.automation_id"
-		   " WHERE r.status = 'PENDING' AND r.inline AND a.tarball_path = $1"
-		   " AND (r.ready_at, r.id) > ($2, $3)"
-		   " ORDER BY r.ready_at, r.id LIMIT 1",
+	.sql = "SELECT r.ready_at FROM automation.run AS r WHERE r.status = 'PENDING' AND " IS_INLINE
+		   " AND (r.ready_at, r.id) > ($1, $2) ORDER BY r.ready_at, r.id LIMIT 1",
 };
 
 /* index: run_ready_idx */
@@ -291,7 +291,7 @@ aut_store_run_claim(aut_db *db, const aut_claim *claim, aut_uuid *out_ids, size_
 		aut_v_big(claim->limit),          aut_v_text(PHASE_CLAIMED),
 		aut_v_big(claim->duration_s),     aut_v_big(claim->duration_max_s),
 		aut_v_big(claim->duration_and_s), aut_v_time(claim->after.ready_at),
-		aut_v_uuid(&claim->after.id),     aut_v_text(AUT_TARBALL_INLINE),
+		aut_v_uuid(&claim->after.id),
 	};
 
 	return run_for_ids(db, claim->inline_only ? &run_claim_inline : &run_claim, params,
@@ -375,8 +375,7 @@ aut_store_run_next_ready(aut_db *db, const aut_ready *after, int64_t *out, aut_e
 aut_status
 aut_store_run_next_ready_inline(aut_db *db, const aut_ready *after, int64_t *out, aut_error *err)
 {
-	aut_value params[] = {aut_v_text(AUT_TARBALL_INLINE), aut_v_time(after->ready_at),
-						  aut_v_uuid(&after->id)};
+	aut_value params[] = {aut_v_time(after->ready_at), aut_v_uuid(&after->id)};
 
 	return aut__run_time(db, &run_next_ready_inline, params, out, err);
 }
