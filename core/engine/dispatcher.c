@@ -11,6 +11,8 @@
  * waiting does not mend, it is repeated with one run; when that fails, too, the run at the head of the
  * queue is passed over for some minutes, and the log says so.
  *
+ * Fires that are late go before claims, but not for ever: of each half second that they take, one claim.
+ *
  * Each is one unit of work with its own memory, never two of a kind at once.
  */
 #include <stddef.h>
@@ -18,7 +20,8 @@
 
 #include "core/engine/engine_internal.h"
 
-#define PASS_OVER_MS (10 * 60 * 1000)
+#define PASS_OVER_MS   (10 * 60 * 1000)
+#define FIRES_FIRST_MS 500
 /* How often claims look from the very beginning, and how far back when told of news. */
 #define WHOLE_EVERY_MS 1000
 #define NEWS_AGE_US    (10 * AUT_US_PER_S)
@@ -101,12 +104,14 @@ typedef struct claim_unit
 	aut_ready from; /* where this claim begins to look; nothing: at the very beginning */
 	bool whole;     /* it does */
 	int64_t whole_mono_us;
-	aut_ready last;      /* the last run of a claim that found more than it could take */
-	bool more;           /* there was such a claim, and it was the last one */
-	bool if_made;        /* only if the units before it have made runs that are ready */
-	bool nothing;        /* they have not */
-	uint64_t made;       /* runs made before this turn */
-	int64_t lease_until; /* what it has written; AUT_TIME_NONE: nothing */
+	aut_ready last;            /* the last run of a claim that found more than it could take */
+	bool more;                 /* there was such a claim, and it was the last one */
+	bool if_made;              /* only if the units before it have made runs that are ready */
+	bool nothing;              /* they have not */
+	uint64_t made;             /* runs made before this turn */
+	int64_t lease_until;       /* what it has written; AUT_TIME_NONE: nothing */
+	bool held_back;            /* this claim took nothing: fires are late */
+	int64_t held_back_mono_us; /* since when; 0: not */
 } claim_unit;
 
 /*
@@ -131,6 +136,20 @@ choose_from(claim_unit *claim, int64_t now, bool news)
 		claim->from = claim->last;
 	else
 		claim->from = (aut_ready){.ready_at = now - NEWS_AGE_US};
+}
+
+static bool
+gives_way_to_fires(claim_unit *claim)
+{
+	int64_t mono = aut__engine_mono(claim->engine);
+
+	if (claim->held_back_mono_us == 0)
+		claim->held_back_mono_us = mono;
+	if (aut__scheduler_is_behind(claim->engine) &&
+		mono - claim->held_back_mono_us < FIRES_FIRST_MS * AUT_US_PER_MS)
+		return true;
+	claim->held_back_mono_us = 0;
+	return false;
 }
 
 static int
@@ -185,7 +204,8 @@ claim_run(aut_unit *unit, aut_db *db, aut_error *err)
 		claim->after = (aut_ready){0};
 	claim->lease_until = AUT_TIME_NONE;
 	claim->nothing = claim->if_made && db->ready_runs == claim->made;
-	if (claim->nothing)
+	claim->held_back = !claim->nothing && gives_way_to_fires(claim);
+	if (claim->nothing || claim->held_back)
 		return AUT_OK;
 	if (claim->if_made)
 		choose_from(claim, now, true);
@@ -320,6 +340,13 @@ claim_done(aut_unit *unit, aut_status status, const aut_error *err)
 	}
 	if (claim->nothing)
 		return;
+	if (claim->held_back)
+	{
+		engine->want_claim = engine->claim_news = true;
+		if (claim->whole && !claim->if_made)
+			claim->whole_mono_us = 0;
+		return;
+	}
 	if (claim->find_bad)
 	{
 		pass_over_bad(claim);

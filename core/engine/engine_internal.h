@@ -28,6 +28,7 @@
 #include "core/engine/machine.h"
 
 #define AUT_FIRE_BATCH          500
+#define AUT_FIRE_LATEST         100 /* beside a full batch: of those that are due last */
 #define AUT_HELD_BATCH          500
 #define AUT_CLEANUP_BATCH       200
 #define AUT_LOOKS_IN_FLIGHT_MAX 64
@@ -229,6 +230,8 @@ void aut__engine_db_trouble(aut_engine *engine, const char *what, const aut_erro
 
 /* scheduler.c: add a fire unit when one is wanted. */
 void aut__scheduler_step(aut_engine *engine);
+/* Was the last batch of fires a full one, so that more are due? */
+bool aut__scheduler_is_behind(const aut_engine *engine);
 aut_status aut__scheduler_init(aut_engine *engine, aut_error *err);
 void aut__scheduler_done(aut_engine *engine);
 

@@ -6,6 +6,10 @@
  * schedules in batches (O(due)), inserts a run for each and advances it.  The unique index on
  * (automation, slot) makes a fire happen once whatever crashes or races.
  *
+ * While a batch was a full one more is due.  Then runs are not claimed (dispatcher.c): what starts them would hold
+ * up fires that are late.  And the batch also takes some of those due last, so that thousands due at one
+ * instant do not make the few of the next second late.
+ *
  * Misfire rule: after a time in which nobody was there (down, suspended) the latest missed slot fires
  * once and the others are recorded as one gap.  A schedule that cannot be evaluated any more (its zone
  * was removed) is taken out of the queue and logged; it does not stop the others.  Nor does one whose
@@ -25,7 +29,9 @@ typedef struct fire_unit
 {
 	aut_unit unit;
 	aut_engine *engine;
-	int64_t fired;
+	aut_fire fires[AUT_FIRE_BATCH + AUT_FIRE_LATEST];
+	size_t count;
+	size_t fired;
 	bool more; /* the batch was full */
 	int64_t limit;
 	bool put_off; /* the first one cannot be fired: let it come again later */
@@ -79,8 +85,9 @@ find_slots(const aut_due *due, int64_t now, slots *out, aut_error *err)
 	return status;
 }
 
+/* Add a due schedule to the batch, or take it out of the queue where it cannot be evaluated. */
 static aut_status
-fire_one(aut_db *db, const aut_due *due, int64_t now, bool *out_fired, aut_error *err)
+plan_fire(fire_unit *fire, aut_db *db, const aut_due *due, int64_t now, aut_error *err)
 {
 	slots at;
 	aut_error why = AUT_ERROR_INIT;
@@ -93,23 +100,13 @@ fire_one(aut_db *db, const aut_due *due, int64_t now, bool *out_fired, aut_error
 		return aut_store_schedule_put(db, &due->automation_id, due->expr, due->timezone,
 									  AUT_TIME_NONE, err);
 	}
-	aut_run_new run = {.automation_id = due->automation_id,
-					   .trigger_source = "cron",
-					   .scheduled_for = at.slot,
-					   .created_at = now,
-					   .ready_at = now};
-	status = aut_uuid_v7(now, &run.id, err);
-	if (status == AUT_OK)
-		status = aut_store_run_insert(db, &run, err);
-	if (status == AUT_OK)
-		*out_fired = true;
-	else if (status == AUT_EUNIQUE)
-		status = AUT_OK; /* this slot has fired already */
+	aut_fire *planned = &fire->fires[fire->count++];
+	*planned =
+		(aut_fire){.automation_id = due->automation_id, .slot = at.slot, .next_fire_at = at.next};
+	status = aut_uuid_v7(now, &planned->run_id, err);
 	if (status == AUT_OK && at.missed > 0)
 		status = aut_store_gap_insert(db, &due->automation_id, at.first_missed, at.last_missed,
 									  at.missed, now, err);
-	if (status == AUT_OK)
-		status = aut_store_schedule_advance(db, &due->automation_id, at.slot, now, at.next, err);
 	return status;
 }
 
@@ -146,28 +143,57 @@ put_off(fire_unit *fire, aut_db *db, const aut_due *due, int64_t now, aut_error 
 }
 
 static aut_status
+plan_fires(fire_unit *fire, aut_db *db, aut_due_list *take_due, int64_t now, aut_error *err)
+{
+	aut_status status = AUT_OK;
+
+	for (size_t i = 0; status == AUT_OK && i < take_due->count; i++)
+		status = plan_fire(fire, db, &take_due->items[i], now, err);
+	aut_due_list_done(take_due);
+	return status;
+}
+
+static aut_status
+fire_due(fire_unit *fire, aut_db *db, int64_t now, aut_error *err)
+{
+	aut_due_list due = {0};
+	int64_t last = AUT_TIME_NONE;
+	aut_status status = aut_store_schedule_due(db, now, fire->limit, &due, err);
+
+	if (status != AUT_OK)
+		return status;
+	fire->more = due.count == (size_t) fire->limit;
+	if (fire->put_off)
+	{
+		if (due.count > 0)
+			status = put_off(fire, db, &due.items[0], now, err);
+		aut_due_list_done(&due);
+		return status;
+	}
+	if (due.count == AUT_FIRE_BATCH)
+		last = due.items[due.count - 1].next_fire_at;
+	status = plan_fires(fire, db, &due, now, err);
+	if (status == AUT_OK && last != AUT_TIME_NONE)
+	{
+		status = aut_store_schedule_due_latest(db, now, last, AUT_FIRE_LATEST, &due, err);
+		if (status == AUT_OK)
+			status = plan_fires(fire, db, &due, now, err);
+	}
+	if (status == AUT_OK)
+		status = aut_store_schedule_fire(db, fire->fires, fire->count, now, &fire->fired, err);
+	return status;
+}
+
+static aut_status
 fire_run(aut_unit *unit, aut_db *db, aut_error *err)
 {
 	fire_unit *fire = (fire_unit *) (void *) ((char *) unit - offsetof(fire_unit, unit));
 	int64_t now = aut__engine_now(fire->engine);
-	aut_due_list due = {0};
-	fire->fired = 0;
+	fire->count = fire->fired = 0;
 	fire->more = false;
 	aut_status status = AUT_OK;
 	if (fire->engine->next_fire_at != AUT_TIME_NONE && fire->engine->next_fire_at <= now)
-	{
-		status = aut_store_schedule_due(db, now, fire->limit, &due, err);
-		if (status == AUT_OK && fire->put_off && due.count > 0)
-			status = put_off(fire, db, &due.items[0], now, err);
-		for (size_t i = 0; status == AUT_OK && !fire->put_off && i < due.count; i++)
-		{
-			bool fired = false;
-			status = fire_one(db, &due.items[i], now, &fired, err);
-			fire->fired += fired;
-		}
-		fire->more = due.count == (size_t) fire->limit;
-		aut_due_list_done(&due);
-	}
+		status = fire_due(fire, db, now, err);
 	if (status == AUT_OK)
 		status = aut_store_schedule_next(db, &fire->next_fire_at, err);
 	return status;
@@ -183,6 +209,7 @@ fire_done(aut_unit *unit, aut_status status, const aut_error *err)
 	if (status != AUT_OK)
 	{
 		engine->want_fire = true;
+		fire->more = false;
 		fire->put_off = !fire->put_off && fire->limit == 1 && aut__blames_a_row(status);
 		fire->why = *err;
 		if (aut__blames_a_row(status))
@@ -193,7 +220,7 @@ fire_done(aut_unit *unit, aut_status status, const aut_error *err)
 	fire->put_off = false;
 	if (fire->limit < AUT_FIRE_BATCH)
 		fire->limit = fire->limit * 2 < AUT_FIRE_BATCH ? fire->limit * 2 : AUT_FIRE_BATCH;
-	engine->stats.fires += (uint64_t) fire->fired;
+	engine->stats.fires += fire->fired;
 	engine->next_fire_at = fire->next_fire_at;
 	engine->stats.next_fire_at = fire->next_fire_at;
 	if (fire->more)
@@ -222,6 +249,12 @@ void
 aut__scheduler_done(aut_engine *engine)
 {
 	aut_free(engine->fire);
+}
+
+bool
+aut__scheduler_is_behind(const aut_engine *engine)
+{
+	return engine->fire->more;
 }
 
 void

@@ -26,15 +26,27 @@ static const aut_stmt schedule_delete = {
 	.sql = "DELETE FROM automation.schedule WHERE automation_id = $1",
 };
 
+#define DUE                                                                                        \
+	"SELECT automation_id, expr, timezone, next_fire_at FROM automation.schedule"                  \
+	" WHERE next_fire_at <= $1"
+#define EARLIEST DUE " ORDER BY next_fire_at LIMIT $2"
+#define LATEST   DUE " AND next_fire_at > $3 ORDER BY next_fire_at DESC LIMIT $2"
 /* index: schedule_next_fire_idx */
 static const aut_stmt schedule_due = {
 	.name = "schedule_due",
 	.params = "Tl",
 	.columns = "uttT",
-	.postgres = "SELECT automation_id, expr, timezone, next_fire_at FROM automation.schedule"
-				" WHERE next_fire_at <= $1 ORDER BY next_fire_at LIMIT $2 FOR UPDATE SKIP LOCKED",
-	.sqlite = "SELECT automation_id, expr, timezone, next_fire_at FROM automation.schedule"
-			  " WHERE next_fire_at <= $1 ORDER BY next_fire_at LIMIT $2",
+	.postgres = EARLIEST " FOR UPDATE SKIP LOCKED",
+	.sqlite = EARLIEST,
+};
+
+/* index: schedule_next_fire_idx, backwards */
+static const aut_stmt schedule_due_latest = {
+	.name = "schedule_due_latest",
+	.params = "TlT",
+	.columns = "uttT",
+	.postgres = LATEST " FOR UPDATE SKIP LOCKED",
+	.sqlite = LATEST,
 };
 
 /* index: schedule_next_fire_idx */
@@ -46,12 +58,36 @@ static const aut_stmt schedule_next = {
 		   " ORDER BY next_fire_at LIMIT 1",
 };
 
+/* What a batch of fires makes and moves.  The run without a target, like run_insert: a slot that has fired is an
+ * answer, not an error. */
+#define RUN_OF_FIRE(values)                                                                        \
+	"INSERT INTO automation.run (id, automation_id, status, trigger_source, scheduled_for,"        \
+	" created_at, ready_at, inline) " values " ON CONFLICT DO NOTHING"
+#define RUN_VALUES(id, automation, slot, now)                                                      \
+	id ", " automation ", 'PENDING', 'cron', " slot ", " now ", " now                              \
+	   ", " AUT__INLINE_OF(automation)
+static const aut_stmt schedule_run = {
+	.name = "schedule_run",
+	.params = "uuTT",
+	.columns = "",
+	.postgres = RUN_OF_FIRE("SELECT " RUN_VALUES(
+		"e.id", "e.automation", "e.slot",
+		"e.now") " FROM unnest($1, $2, $3, $4) AS e (id, automation, slot, now)"),
+	.sqlite = RUN_OF_FIRE("VALUES (" RUN_VALUES("$1", "$2", "$3", "$4") ")"),
+	.each = true,
+};
+
+#define ADVANCE(automation, slot, now, next, from)                                                 \
+	"UPDATE automation.schedule SET last_slot = " slot ", last_fire_at = " now                     \
+	", next_fire_at = " next from " WHERE automation_id = " automation
 static const aut_stmt schedule_advance = {
 	.name = "schedule_advance",
 	.params = "uTTT",
 	.columns = "",
-	.sql = "UPDATE automation.schedule SET last_slot = $2, last_fire_at = $3, next_fire_at = $4"
-		   " WHERE automation_id = $1",
+	.postgres = ADVANCE("e.automation", "e.slot", "e.now", "e.next",
+						" FROM unnest($1, $2, $3, $4) AS e (automation, slot, now, next)"),
+	.sqlite = ADVANCE("$1", "$2", "$3", "$4", ""),
+	.each = true,
 };
 
 /* Recorded again, a gap that began at the same time has only grown. */
@@ -67,8 +103,9 @@ static const aut_stmt gap_insert = {
 };
 
 const aut_stmt *const aut__schedule_statements[] = {
-	&schedule_put,     &schedule_delete, &schedule_due, &schedule_next,
-	&schedule_advance, &gap_insert,      NULL,
+	&schedule_put,        &schedule_delete, &schedule_due,
+	&schedule_due_latest, &schedule_next,   &schedule_run,
+	&schedule_advance,    &gap_insert,      NULL,
 };
 
 aut_status
@@ -115,20 +152,35 @@ read_due(const aut_rows *rows, size_t row, void *out, aut_error *err)
 	return AUT_OK;
 }
 
-aut_status
-aut_store_schedule_due(aut_db *db, int64_t now, int64_t limit, aut_due_list *out, aut_error *err)
+static aut_status
+find_due(aut_db *db, const aut_stmt *stmt, const aut_value *params, int64_t limit,
+		 aut_due_list *out, aut_error *err)
 {
 	aut_rows rows = {0};
 	void *items = NULL;
 	aut_status status = aut__check_window(limit, 0, err);
 
 	if (status == AUT_OK)
-		status =
-			aut__read_items(db, &schedule_due, (aut_value[]){aut_v_time(now), aut_v_big(limit)},
-							sizeof(aut_due), read_due, &rows, &items, err);
+		status = aut__read_items(db, stmt, params, sizeof(aut_due), read_due, &rows, &items, err);
 	if (status == AUT_OK)
 		*out = (aut_due_list){items, rows.count, rows};
 	return status;
+}
+
+aut_status
+aut_store_schedule_due(aut_db *db, int64_t now, int64_t limit, aut_due_list *out, aut_error *err)
+{
+	return find_due(db, &schedule_due, (aut_value[]){aut_v_time(now), aut_v_big(limit)}, limit, out,
+					err);
+}
+
+aut_status
+aut_store_schedule_due_latest(aut_db *db, int64_t now, int64_t after, int64_t limit,
+							  aut_due_list *out, aut_error *err)
+{
+	return find_due(db, &schedule_due_latest,
+					(aut_value[]){aut_v_time(now), aut_v_big(limit), aut_v_time(after)}, limit, out,
+					err);
 }
 
 aut_status
@@ -138,22 +190,43 @@ aut_store_schedule_next(aut_db *db, int64_t *out, aut_error *err)
 }
 
 aut_status
-aut_store_schedule_advance(aut_db *db, const aut_uuid *automation_id, int64_t slot,
-						   int64_t fired_at, int64_t next_fire_at, aut_error *err)
+aut_store_schedule_fire(aut_db *db, const aut_fire *fires, size_t count, int64_t now,
+						size_t *out_runs, aut_error *err)
 {
-	char text[AUT_UUID_TEXT_MAX];
-	bool found = false;
-	aut_value params[] = {
-		aut_v_uuid(automation_id),
-		aut_v_time(slot),
-		aut_v_time(fired_at),
-		aut_v_time(next_fire_at),
-	};
-	aut_status status = aut__run_guarded(db, &schedule_advance, params, &found, err);
+	void *items = NULL;
+	aut_value *params;
+	int64_t made = 0, moved = 0;
+	aut_status status = aut__items_alloc(count, 4 * sizeof(aut_value), &items, err);
 
-	if (status == AUT_OK && !found)
-		status = aut_fail(err, AUT_ENOTFOUND, "automation %s has no schedule",
-						  aut_uuid_format(automation_id, text));
+	if (status != AUT_OK)
+		return status;
+	params = items;
+	for (size_t i = 0; i < count; i++)
+	{
+		params[4 * i] = aut_v_uuid(&fires[i].run_id);
+		params[4 * i + 1] = aut_v_uuid(&fires[i].automation_id);
+		params[4 * i + 2] = aut_v_time(fires[i].slot);
+		params[4 * i + 3] = aut_v_time(now);
+	}
+	status = aut_db_run_each(db, &schedule_run, params, count, NULL, &made, err);
+	for (size_t i = 0; i < count; i++)
+	{
+		params[4 * i] = aut_v_uuid(&fires[i].automation_id);
+		params[4 * i + 1] = aut_v_time(fires[i].slot);
+		params[4 * i + 2] = aut_v_time(now);
+		params[4 * i + 3] = aut_v_time(fires[i].next_fire_at);
+	}
+	if (status == AUT_OK)
+		status = aut_db_run_each(db, &schedule_advance, params, count, NULL, &moved, err);
+	if (status == AUT_OK && moved != (int64_t) count)
+		status = aut_fail(err, AUT_ENOTFOUND, "%lld of %zu automations have no schedule",
+						  (long long) ((int64_t) count - moved), count);
+	if (status == AUT_OK)
+	{
+		*out_runs = (size_t) made;
+		db->ready_runs += (uint64_t) made;
+	}
+	aut_free(items);
 	return status;
 }
 

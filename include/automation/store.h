@@ -434,11 +434,24 @@ aut_status aut_store_schedule_delete(aut_db *db, const aut_uuid *automation_id, 
 /* Earliest first, locked with SKIP LOCKED in PostgreSQL. */
 aut_status aut_store_schedule_due(aut_db *db, int64_t now, int64_t limit, aut_due_list *out,
 								  aut_error *err);
+/* The same from the other end, of those due after a time: latest first. */
+aut_status aut_store_schedule_due_latest(aut_db *db, int64_t now, int64_t after, int64_t limit,
+										 aut_due_list *out, aut_error *err);
 aut_status aut_store_schedule_next(aut_db *db, int64_t *out,
 								   aut_error *err); /* AUT_TIME_NONE: none */
-/* After a fire for `slot` at `now`. */
-aut_status aut_store_schedule_advance(aut_db *db, const aut_uuid *automation_id, int64_t slot,
-									  int64_t fired_at, int64_t next_fire_at, aut_error *err);
+typedef struct aut_fire
+{
+	aut_uuid automation_id;
+	aut_uuid run_id; /* of the run it makes; version 7 */
+	int64_t slot;
+	int64_t next_fire_at;
+} aut_fire;
+/*
+ * A run for each of them, ready at now, and its schedule moves on.  Automations differ.  A slot that has fired
+ * already makes no run: *out_runs counts those made.  A schedule that is not there is ENOTFOUND.
+ */
+aut_status aut_store_schedule_fire(aut_db *db, const aut_fire *fires, size_t count, int64_t now,
+								   size_t *out_runs, aut_error *err);
 aut_status aut_store_gap_insert(aut_db *db, const aut_uuid *automation_id, int64_t first_missed,
 								int64_t last_missed, int64_t count, int64_t now, aut_error *err);
 

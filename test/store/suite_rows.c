@@ -227,6 +227,17 @@ last_triggered(suite *s, const aut_uuid *id)
 	return at;
 }
 
+/* A fire of now; the next is a second later than SUITE_NOW. */
+static void
+fire(suite *s, const aut_uuid *automation_id, int64_t now)
+{
+	aut_fire one = {*automation_id, suite_id(s), SUITE_NOW, SUITE_NOW + SECOND};
+	size_t made = 0;
+
+	EXPECT_OK(aut_store_schedule_fire(s->db, &one, 1, now, &made, &s->error));
+	EXPECT_INT(1, (int64_t) made);
+}
+
 static void
 last_triggered_is_the_later_of_hand_and_clock(suite *s)
 {
@@ -239,8 +250,7 @@ last_triggered_is_the_later_of_hand_and_clock(suite *s)
 	EXPECT_OK(
 		aut_store_automation_triggered(s->db, &id, SUITE_NOW + 3, &s->error)); /* a late writer */
 	EXPECT_INT(SUITE_NOW + 5, last_triggered(s, &id));
-	EXPECT_OK(aut_store_schedule_advance(s->db, &id, SUITE_NOW, SUITE_NOW + 9, SUITE_NOW + SECOND,
-										 &s->error));
+	fire(s, &id, SUITE_NOW + 9);
 	EXPECT_INT(SUITE_NOW + 9, last_triggered(s, &id));
 	EXPECT_OK(aut_store_automation_triggered(s->db, &id, SUITE_NOW + 11, &s->error));
 	EXPECT_INT(SUITE_NOW + 11, last_triggered(s, &id));
@@ -279,6 +289,12 @@ due_schedules_come_earliest_first(suite *s)
 		EXPECT_TEXT("Europe/Berlin", due.items[i].timezone);
 	}
 	aut_due_list_done(&due);
+	EXPECT_OK(aut_store_schedule_due_latest(s->db, SUITE_NOW + 2 * SECOND, SUITE_NOW, 9, &due,
+											&s->error));
+	EXPECT_INT(2, (int64_t) due.count);
+	EXPECT_INT(SUITE_NOW + 2 * SECOND, due.items[0].next_fire_at);
+	EXPECT_INT(SUITE_NOW + SECOND, due.items[1].next_fire_at);
+	aut_due_list_done(&due);
 	EXPECT_OK(aut_store_schedule_due(s->db, SUITE_NOW + 9 * SECOND, 1, &due, &s->error));
 	EXPECT_INT(1, (int64_t) due.count);
 	aut_due_list_done(&due);
@@ -292,8 +308,7 @@ schedule_put_replaces_and_delete_removes(suite *s)
 	int64_t next = 0;
 
 	EXPECT_OK(aut_store_schedule_put(s->db, &id, "1 * * * *", "UTC", SUITE_NOW, &s->error));
-	EXPECT_OK(aut_store_schedule_advance(s->db, &id, SUITE_NOW, SUITE_NOW + 1, SUITE_NOW + SECOND,
-										 &s->error));
+	fire(s, &id, SUITE_NOW + 1);
 	EXPECT_OK(aut_store_schedule_next(s->db, &next, &s->error));
 	EXPECT_INT(SUITE_NOW + SECOND, next);
 	EXPECT_OK(aut_store_schedule_put(s->db, &id, "2 * * * *", "UTC", AUT_TIME_NONE, &s->error));
@@ -303,8 +318,68 @@ schedule_put_replaces_and_delete_removes(suite *s)
 	EXPECT_OK(aut_store_schedule_delete(s->db, &id, &s->error));
 	EXPECT_OK(aut_store_schedule_delete(s->db, &id, &s->error)); /* twice is fine */
 	EXPECT_INT(AUT_TIME_NONE, last_triggered(s, &id));
-	EXPECT_STATUS(AUT_ENOTFOUND, aut_store_schedule_advance(s->db, &id, SUITE_NOW, SUITE_NOW,
-															SUITE_NOW, &s->error));
+}
+
+static void
+a_batch_of_fires_makes_a_run_a_slot(suite *s)
+{
+	aut_automation inline_one = suite_automation(s, "sql");
+	aut_fire fires[4];
+	aut_run_list list = {0};
+	size_t made = 0;
+	int64_t next = 0;
+
+	inline_one.tarball_path = AUT_TARBALL_INLINE;
+	EXPECT_OK(aut_store_automation_insert(s->db, &inline_one, &s->error));
+	for (int i = 0; i < 4; i++)
+	{
+		fires[i] = (aut_fire){
+			.automation_id = i == 3 ? inline_one.id : suite_insert_automation(s, "a"),
+			.run_id = suite_id(s),
+			.slot = SUITE_NOW + i,
+			.next_fire_at = i == 0 ? AUT_TIME_NONE : SUITE_NOW + (10 - i) * SECOND,
+		};
+		EXPECT_OK(aut_store_schedule_put(s->db, &fires[i].automation_id, "* * * * *", "UTC",
+										 SUITE_NOW, &s->error));
+	}
+	/* nothing at all; one alone; and all, of which one has fired */
+	EXPECT_OK(aut_store_schedule_fire(s->db, fires, 0, SUITE_NOW, &made, &s->error));
+	EXPECT_INT(0, (int64_t) made);
+	EXPECT_OK(aut_store_schedule_fire(s->db, &fires[1], 1, SUITE_NOW + 5, &made, &s->error));
+	EXPECT_INT(1, (int64_t) made);
+	fires[1].run_id = suite_id(s);
+	EXPECT_OK(aut_store_schedule_fire(s->db, fires, 4, SUITE_NOW + 7, &made, &s->error));
+	EXPECT_INT(3, (int64_t) made);
+	EXPECT_STATUS(AUT_ENOTFOUND, aut_store_run_get(s->db, &fires[1].run_id, &list, &s->error));
+	EXPECT_OK(aut_store_run_get(s->db, &fires[2].run_id, &list, &s->error));
+	EXPECT_INT(AUT_RUN_PENDING, list.items[0].status);
+	EXPECT_TEXT("cron", list.items[0].trigger_source);
+	EXPECT_INT(SUITE_NOW + 2, list.items[0].scheduled_for);
+	EXPECT_INT(SUITE_NOW + 7, list.items[0].ready_at);
+	EXPECT_INT(SUITE_NOW + 7, list.items[0].created_at);
+	aut_run_list_done(&list);
+	for (int i = 0; i < 4; i++)
+		EXPECT_INT(SUITE_NOW + 7, last_triggered(s, &fires[i].automation_id));
+	EXPECT_OK(aut_store_schedule_next(s->db, &next, &s->error));
+	EXPECT_INT(SUITE_NOW + 7 * SECOND, next); /* the first one's is over */
+	EXPECT_OK(aut_store_run_next_ready_inline(s->db, &(aut_ready){0}, &next, &s->error));
+	EXPECT_INT(SUITE_NOW + 7, next);
+}
+
+static void
+a_fire_without_its_schedule_is_told(suite *s)
+{
+	aut_fire fires[2];
+	size_t made;
+
+	for (int i = 0; i < 2; i++)
+		fires[i] = (aut_fire){suite_insert_automation(s, "a"), suite_id(s), SUITE_NOW, SUITE_NOW};
+	EXPECT_OK(aut_store_schedule_put(s->db, &fires[0].automation_id, "* * * * *", "UTC", SUITE_NOW,
+									 &s->error));
+	EXPECT_STATUS(AUT_ENOTFOUND,
+				  aut_store_schedule_fire(s->db, fires, 2, SUITE_NOW, &made, &s->error));
+	EXPECT_STATUS(AUT_ENOTFOUND,
+				  aut_store_schedule_fire(s->db, &fires[1], 1, SUITE_NOW, &made, &s->error));
 }
 
 static const aut_stmt read_gaps = {
@@ -572,6 +647,8 @@ const suite_test suite_rows_tests[] = {
 	TEST(last_triggered_is_the_later_of_hand_and_clock),
 	TEST(due_schedules_come_earliest_first),
 	TEST(schedule_put_replaces_and_delete_removes),
+	TEST(a_batch_of_fires_makes_a_run_a_slot),
+	TEST(a_fire_without_its_schedule_is_told),
 	TEST(a_gap_grows_instead_of_doubling),
 	TEST(output_can_be_appended_again_without_doubling),
 	TEST(output_reads_from_any_byte),

@@ -748,6 +748,83 @@ test_engine__a_run_that_was_long_in_coming_is_found(void **state)
 	aut_run_list_done(&list);
 }
 
+/* ---- fires that are late ------------------------------------------------------------------------ */
+
+typedef struct watcher
+{
+	fixture *f;
+	int64_t pass_us;     /* what a pass takes */
+	uint64_t fires_then; /* when the first run was claimed */
+	bool claimed;
+} watcher;
+
+static bool
+watch(void *payload)
+{
+	watcher *w = payload;
+	aut_engine_stats stats;
+
+	aut_engine_get_stats(w->f->engine, &stats);
+	if (!w->claimed && stats.claims > 0)
+	{
+		w->claimed = true;
+		w->fires_then = stats.fires;
+	}
+	aut_clock_manual_advance(&w->f->clock, w->pass_us);
+	return false;
+}
+
+/* So many automations fire at one instant; how many had fired when the first of their runs was claimed? */
+static uint64_t
+fires_before_a_claim(fixture *f, int count, int64_t pass_us)
+{
+	watcher w = {.f = f, .pass_us = pass_us};
+	aut_uuid id = create(f, "#!/bin/sh\n", NULL, 60);
+	aut_identity who = *aut_identity_local();
+	aut_automation_list list;
+	aut_engine_stats stats;
+
+	assert_int_equal(aut_store_automation_get(f->db, &who.org_id, &id, &list, NULL), AUT_OK);
+	assert_int_equal(aut_db_begin(f->db, NULL), AUT_OK);
+	for (int i = 0; i < count; i++)
+	{
+		aut_automation copy = list.items[0];
+
+		assert_int_equal(aut_uuid_v7(f->clock.now_us, &copy.id, NULL), AUT_OK);
+		assert_int_equal(aut_store_automation_insert(f->db, &copy, NULL), AUT_OK);
+		assert_int_equal(
+			aut_store_schedule_put(f->db, &copy.id, "0 0 * * *", "UTC", f->clock.now_us, NULL),
+			AUT_OK);
+	}
+	assert_int_equal(aut_db_commit(f->db, NULL), AUT_OK);
+	aut_automation_list_done(&list);
+	assert_int_equal(aut_loop_add_step(f->loop, watch, &w, NULL), AUT_OK);
+	aut_engine_wake(f->engine, AUT_EFFECT_SCHEDULE);
+	do
+	{
+		aut_loop_wait(f->loop, 0);
+		aut_engine_get_stats(f->engine, &stats);
+	} while (stats.fires < (uint64_t) count || !w.claimed);
+	aut_loop_remove_step(f->loop, watch, &w);
+	assert_int_equal(stats.fires, count);
+	return w.fires_then;
+}
+
+static void
+test_engine__fires_that_are_late_go_before_claims(void **state)
+{
+	assert_int_equal(fires_before_a_claim(*state, 1700, 0), 1700);
+}
+
+/* However late the fires are. */
+static void
+test_engine__claims_get_their_turn_between_fires(void **state)
+{
+	uint64_t then = fires_before_a_claim(*state, 2700, 200 * AUT_US_PER_MS);
+
+	assert_true(then >= 1000 && then < 2700);
+}
+
 int
 main(void)
 {
@@ -760,6 +837,8 @@ main(void)
 		TEST(test_engine__nothing_of_a_run_stays_on_the_agent),
 		STUB_TEST(test_engine__schedule_fires_once_a_slot_and_records_a_gap),
 		STUB_TEST(test_engine__clock_set_back_fires_no_slot_twice),
+		STUB_TEST(test_engine__fires_that_are_late_go_before_claims),
+		STUB_TEST(test_engine__claims_get_their_turn_between_fires),
 		TEST(test_engine__agent_may_be_away_while_a_run_is_prepared),
 		TEST(test_engine__automation_without_a_tarball_is_switched_off),
 		TEST(test_engine__upload_is_repeated_and_given_up),

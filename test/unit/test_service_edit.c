@@ -247,11 +247,14 @@ static void
 test_service_edit__a_changed_kind_remembers_the_last_fire(void **state)
 {
 	fixture *f = *state;
-	aut_uuid id = made(f, cron_body("x", "0 9 * * *"));
+	aut_fire fire = {.automation_id = made(f, cron_body("x", "0 9 * * *"))};
+	aut_uuid id = fire.automation_id;
+	size_t runs;
 
 	f->now += HOUR;
-	assert_ok(f,
-			  aut_store_schedule_advance(f->db, &id, f->now, f->now, f->now + 24 * HOUR, &f->err));
+	fire.slot = f->now;
+	fire.next_fire_at = f->now + 24 * HOUR;
+	assert_ok(f, aut_store_schedule_fire(f->db, &fire, 1, f->now, &runs, &f->err));
 	assert_ok(f, update(f, &f->creator, &id,
 						json_pack("{s:{s:s, s:s, s:[]}}", "trigger", "type", "event", "source",
 								  "manual", "on")));

@@ -266,6 +266,7 @@ test_store__hot_statements_use_their_index(void **state)
 		{"disable_event_forget", "disable_event_newest_idx (automation_id=? AND created_at>?)"},
 		{"disable_event_newest", "disable_event_newest_idx"},
 		{"schedule_due", "schedule_next_fire_idx"},
+		{"schedule_due_latest", "schedule_next_fire_idx (next_fire_at>? AND next_fire_at<?)"},
 		{"schedule_next", "schedule_next_fire_idx"},
 		{"schedule_advance", "PRIMARY KEY"},
 		{"automation_get", "autoindex_automation_1"},
