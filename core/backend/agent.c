@@ -209,28 +209,30 @@ aut__agent_get(aut_agent *agent, const char *path_and_query, int64_t first_byte,
 }
 
 void
-aut__agent_post_json(aut_agent *agent, const char *path, json_t *take_body, int64_t timeout_ms,
-					 aut_http_cb cb)
+aut__agent_post_command(aut_agent *agent, const char *path, const char *command, int64_t limit_s,
+						int64_t timeout_ms, aut_http_cb cb)
 {
 	aut_error error = AUT_ERROR_INIT;
-	size_t len = 0;
-	char *text = take_body != NULL ? aut_json_text(take_body, &len) : NULL;
-	json_decref(take_body);
-	aut_status status = AUT_ENOMEM;
-	if (text != NULL)
+	aut_buf body;
+	aut_buf_init(&body, SIZE_MAX);
+	aut_buf_puts(&body, "{\"command\":");
+	aut_json_quote(&body, command, strlen(command));
+	aut_buf_printf(&body, ",\"timeout\":%lld}", (long long) limit_s);
+	aut_status status = body.status;
+	if (status == AUT_OK)
 	{
 		aut_http_request request = {.method = "POST",
-									.body = text,
-									.body_len = len,
+									.body = body.data,
+									.body_len = body.len,
 									.content_type = "application/json",
 									.timeout_ms = timeout_ms,
 									.reply_max = REPLY_MAX,
 									.cb = cb};
 		status = send_request(agent, &request, path, &error);
-		aut_free(text);
 	}
 	else
-		aut_fail(&error, AUT_ENOMEM, "no memory for a call to the agent server");
+		aut_fail(&error, status, "command to the agent server: %s", aut_status_text(status));
+	aut_buf_done(&body);
 	if (status != AUT_OK)
 		aut__agent_answer_unsent(agent, status, &error);
 }
@@ -291,6 +293,9 @@ static bool
 read_command_id(const aut_http_reply *reply, char *out, size_t size)
 {
 	json_t *root = NULL;
+	/* the reply repeats the command, which is long */
+	if (aut_json_peek(reply->body, reply->body_len, "id", out, size) && out[0] != '\0')
+		return true;
 	if (aut_json_parse(reply->body, reply->body_len, &root, NULL) != AUT_OK)
 		return false;
 	const char *id = aut_json_string(root, "id");
@@ -299,17 +304,6 @@ read_command_id(const aut_http_reply *reply, char *out, size_t size)
 		memcpy(out, id, strlen(id) + 1);
 	json_decref(root);
 	return good;
-}
-
-json_t *
-aut__agent_command_body(const char *command, int64_t timeout_s)
-{
-	json_t *body = json_object();
-	if (body != NULL && aut_json_set(body, "command", json_string(command)) &&
-		aut_json_set(body, "timeout", json_integer(timeout_s)))
-		return body;
-	json_decref(body);
-	return NULL;
 }
 
 static void
@@ -348,8 +342,8 @@ aut_agent_start(aut_agent *agent, const char *command, int64_t timeout_s, aut_ag
 {
 	aut_status status = aut__agent_begin(agent, cb, payload, err);
 	if (status == AUT_OK)
-		aut__agent_post_json(agent, "/api/bash/start_bash_command",
-							 aut__agent_command_body(command, timeout_s), CALL_TIMEOUT_MS, started);
+		aut__agent_post_command(agent, "/api/bash/start_bash_command", command, timeout_s,
+								CALL_TIMEOUT_MS, started);
 	return status;
 }
 
@@ -483,9 +477,8 @@ aut_agent_fetch(aut_agent *agent, const char *url, int64_t max_bytes, int64_t ti
 	{
 		agent->poll_wait_ms = 100;
 		agent->command_deadline_ms = (timeout_s + COMMAND_GRACE_S + 5) * 1000;
-		aut__agent_post_json(agent, "/api/bash/start_bash_command",
-							 aut__agent_command_body(command.data, timeout_s + COMMAND_GRACE_S),
-							 CALL_TIMEOUT_MS, fetch_started);
+		aut__agent_post_command(agent, "/api/bash/start_bash_command", command.data,
+								timeout_s + COMMAND_GRACE_S, CALL_TIMEOUT_MS, fetch_started);
 	}
 	else
 	{
@@ -564,9 +557,8 @@ send_group_script(aut_agent *agent)
 	aut_buf script;
 	aut_buf_init(&script, 16384);
 	if (put_group_script(&(aut_cleanup){.paths = &agent->paths}, 1, &script) == AUT_OK)
-		aut__agent_post_json(agent, "/api/bash/execute_bash_command",
-							 aut__agent_command_body(script.data, COMMAND_GRACE_S), CALL_TIMEOUT_MS,
-							 command_sent);
+		aut__agent_post_command(agent, "/api/bash/execute_bash_command", script.data,
+								COMMAND_GRACE_S, CALL_TIMEOUT_MS, command_sent);
 	else
 		aut__agent_answer_unsent(agent, script.status, &(aut_error){.code = script.status});
 	aut_buf_done(&script);
@@ -636,10 +628,8 @@ aut_agent_cleanup(aut_agent *agent, const aut_cleanup *runs, size_t count, aut_a
 	}
 	aut_buf_putc(&script, '\n');
 	if (script.status == AUT_OK)
-		aut__agent_post_json(
-			agent, "/api/bash/start_bash_command",
-			aut__agent_command_body(script.data, COMMAND_GRACE_S * (int64_t) count),
-			CALL_TIMEOUT_MS, command_sent);
+		aut__agent_post_command(agent, "/api/bash/start_bash_command", script.data,
+								COMMAND_GRACE_S * (int64_t) count, CALL_TIMEOUT_MS, command_sent);
 	else
 	{
 		status = aut_fail(err, script.status, "clean-up: %s", aut_status_text(script.status));

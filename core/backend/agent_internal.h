@@ -63,10 +63,9 @@ void aut__agent_answer_unsent(aut_agent *agent, aut_status status, const aut_err
 /* GET or POST on the agent.  path_and_query begins with '/'.  On failure the step is answered. */
 void aut__agent_get(aut_agent *agent, const char *path_and_query, int64_t first_byte,
 					int64_t last_byte, size_t reply_max, aut_http_cb cb);
-void aut__agent_post_json(aut_agent *agent, const char *path, json_t *take_body, int64_t timeout_ms,
-						  aut_http_cb cb);
-/* Body of a command for that POST; NULL: no memory. */
-json_t *aut__agent_command_body(const char *command, int64_t timeout_s);
+/* A command that may take limit_s, to one of the two routes. */
+void aut__agent_post_command(aut_agent *agent, const char *path, const char *command,
+							 int64_t limit_s, int64_t timeout_ms, aut_http_cb cb);
 /* "/api/file/download?path=<state folder>/<name>" */
 aut_status aut__agent_download_path(const aut_agent *agent, const char *name, aut_buf *out);
 /* The newest BashOutput of a command. */

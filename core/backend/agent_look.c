@@ -508,15 +508,11 @@ aut_agent_alive(aut_agent *agent, aut_agent_cb cb, void *payload, aut_error *err
 						  "    [ \"$3\" != \"$p\" ] || [ \"$1\" = Z ] || { a=alive; break; }\n"
 						  "  done 2>/dev/null\n"
 						  "fi\necho $a\n");
-	json_t *body = json_object();
-	if (script.status != AUT_OK || body == NULL ||
-		!aut_json_set(body, "command", json_string(script.data)) ||
-		!aut_json_set(body, "timeout", json_integer(20)))
-	{
-		json_decref(body);
-		body = NULL;
-	}
+	if (script.status == AUT_OK)
+		aut__agent_post_command(agent, "/api/bash/execute_bash_command", script.data, 20, 30000,
+								got_alive);
+	else
+		aut__agent_answer_unsent(agent, script.status, &(aut_error){.code = script.status});
 	aut_buf_done(&script);
-	aut__agent_post_json(agent, "/api/bash/execute_bash_command", body, 30000, got_alive);
 	return AUT_OK;
 }

@@ -92,9 +92,8 @@ execute(aut_agent *agent, const aut_buf *script, int64_t limit_s, aut_error *err
 		return aut_fail(err, script->status, "old work folders: %s",
 						aut_status_text(script->status));
 	}
-	aut__agent_post_json(agent, "/api/bash/execute_bash_command",
-						 aut__agent_command_body(script->data, limit_s), limit_s * 1000 + GRACE_MS,
-						 swept);
+	aut__agent_post_command(agent, "/api/bash/execute_bash_command", script->data, limit_s,
+							limit_s * 1000 + GRACE_MS, swept);
 	return AUT_OK;
 }
 

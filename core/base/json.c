@@ -123,6 +123,120 @@ aut_json_text(const json_t *value, size_t *out_len)
 	return text;
 }
 
+aut_status
+aut_json_quote(aut_buf *out, const char *text, size_t len)
+{
+	static const char escaped[] = "\"\"\\\\\bb\ff\nn\rr\tt";
+	size_t from = 0;
+
+	if (out->status != AUT_OK)
+		return out->status;
+	if (!aut_utf8_valid(text, len))
+		return out->status = AUT_EINVAL;
+	aut_buf_putc(out, '"');
+	for (size_t i = 0; i < len; i++)
+	{
+		unsigned char c = (unsigned char) text[i];
+		const char *pair = escaped;
+
+		if (c >= 0x20 && c != '"' && c != '\\')
+			continue;
+		aut_buf_append(out, text + from, i - from);
+		from = i + 1;
+		while (*pair != '\0' && *pair != text[i])
+			pair += 2;
+		if (*pair != '\0')
+		{
+			aut_buf_putc(out, '\\');
+			aut_buf_putc(out, pair[1]);
+		}
+		else
+			aut_buf_printf(out, "\\u%04x", c);
+	}
+	aut_buf_append(out, text + from, len - from);
+	return aut_buf_putc(out, '"');
+}
+
+static size_t
+skip_blank(const char *text, size_t len, size_t at)
+{
+	while (at < len && strchr(" \t\r\n", text[at]) != NULL && text[at] != '\0')
+		at++;
+	return at;
+}
+
+/* Behind the closing quote of the string whose inside begins at `at`; 0: there is none. */
+static size_t
+string_end(const char *text, size_t len, size_t at, bool *out_plain)
+{
+	*out_plain = true;
+	for (; at < len && text[at] != '"'; at++)
+	{
+		if (text[at] < 0x20 || text[at] > 0x7e || text[at] == '\\')
+			*out_plain = false; /* escapes and what is not ASCII are for the parser */
+		if (text[at] == '\\')
+			at++;
+	}
+	return at < len ? at + 1 : 0;
+}
+
+/* The value of a member that begins at `at`, when it is a plain string that fits. */
+static bool
+take_plain(const char *text, size_t len, size_t at, char *out, size_t size)
+{
+	bool plain = false;
+	size_t end = at < len && text[at] == '"' ? string_end(text, len, at + 1, &plain) : 0;
+
+	if (end == 0 || !plain || end - at - 2 >= size)
+		return false;
+	memcpy(out, text + at + 1, end - at - 2);
+	out[end - at - 2] = '\0';
+	return true;
+}
+
+bool
+aut_json_peek(const char *text, size_t len, const char *name, char *out, size_t size)
+{
+	size_t at = skip_blank(text, len, 0), name_len = strlen(name);
+	int depth = 0;
+	bool found = false, key_is_next = false;
+
+	if (at == len || text[at] != '{')
+		return false;
+	while (at < len)
+	{
+		char c = text[at];
+		size_t begin = at + 1;
+		bool plain, key = key_is_next && depth == 1;
+
+		if (c != '"')
+		{
+			depth += c == '{' || c == '[' ? 1 : c == '}' || c == ']' ? -1 : 0;
+			if (depth == 0)
+				return found && c == '}' && skip_blank(text, len, begin) == len;
+			key_is_next = c == '{' || c == ',' || (key_is_next && skip_blank(text, len, at) > at);
+			at = begin;
+			continue;
+		}
+		at = string_end(text, len, begin, &plain);
+		if (at == 0 || (key && !plain))
+			return false; /* a name may be written with escapes */
+		if (key && at - begin - 1 == name_len && memcmp(text + begin, name, name_len) == 0)
+		{
+			at = skip_blank(text, len, at);
+			if (found || at == len || text[at] != ':')
+				return false; /* which of two counts is the parser's word */
+			at = skip_blank(text, len, at + 1);
+			found = take_plain(text, len, at, out, size);
+			if (!found)
+				return false;
+			at = string_end(text, len, at + 1, &plain);
+		}
+		key_is_next = false;
+	}
+	return false;
+}
+
 const char *
 aut_json_string(const json_t *object, const char *key)
 {

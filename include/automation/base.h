@@ -218,6 +218,12 @@ aut_status aut_json_parse(const char *text, size_t len, json_t **out, aut_error 
 char *aut_json_text(const json_t *value, size_t *out_len);
 /* Member as text, or NULL when absent or not a string. Lives with the object. */
 const char *aut_json_string(const json_t *object, const char *key);
+/* Append a text as JSON writes it, quotes and all; what is not valid UTF-8 is EINVAL.  For long texts, which
+ * jansson walks through character by character. */
+aut_status aut_json_quote(aut_buf *out, const char *text, size_t len);
+/* The member `name` of an object, where it is plain text of fewer than `size` bytes, without reading the rest:
+ * for long answers of which one word is wanted.  False: not found that way, aut_json_parse knows. */
+bool aut_json_peek(const char *text, size_t len, const char *name, char *out, size_t size);
 /* json_object_set_new that also fails when value is NULL, so that a chain of sets needs one check. */
 bool aut_json_set(json_t *object, const char *key, json_t *take_value);
 json_t *aut_json_uuid(const aut_uuid *uuid_or_null);

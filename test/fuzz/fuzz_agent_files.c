@@ -60,6 +60,25 @@ names(const aut_http_reply *reply)
 	}
 }
 
+/* What is found without reading the rest is what the parser finds, where the rest is well-formed. */
+static void
+peeked(const aut_http_reply *reply)
+{
+	char id[16];
+	json_t *root = NULL;
+
+	if (!aut_json_peek(reply->body, reply->body_len, "id", id, sizeof id))
+		return;
+	must(strlen(id) < sizeof id);
+	if (aut_json_parse(reply->body, reply->body_len, &root, NULL) == AUT_OK)
+	{
+		const char *read = aut_json_string(root, "id");
+
+		must(read != NULL && strcmp(read, id) == 0);
+		json_decref(root);
+	}
+}
+
 int
 LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
@@ -75,7 +94,7 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	body[size - 1] = '\0';
 	reply.body = body;
 	reply.body_len = size - 1;
-	switch (data[0] % 4)
+	switch (data[0] % 5)
 	{
 		case 0:
 			exit_file(&reply);
@@ -85,6 +104,9 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 			break;
 		case 2:
 			(void) aut__agent_alive_word(&reply, &gone);
+			break;
+		case 3:
+			peeked(&reply);
 			break;
 		default:
 			names(&reply);

@@ -3,6 +3,7 @@
  * test/unit/test_base.c - allocator, arena, buffers, errors, time, log, ids, text, crypto, JSON;
  * and the torture of base and schedule (every allocation made to fail).
  */
+#include <ctype.h>
 #include <errno.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -565,6 +566,79 @@ test_json__bad_documents_are_refused_with_the_place(void **state)
 }
 
 static void
+test_json__quoted_texts_are_as_the_library_writes_them(void **state)
+{
+	char all[0x100 + 8];
+	size_t len = 0, text_len = 0;
+	aut_buf buf;
+
+	(void) state;
+	for (int c = 1; c < 0x80; c++)
+		all[len++] = (char) c;
+	memcpy(all + len, "\xc3\xa4\xe2\x82\xac", 6);
+	len += 5;
+	aut_buf_init(&buf, 4096);
+	assert_int_equal(aut_json_quote(&buf, all, len), AUT_OK);
+	json_t *value = json_string(all);
+	char *text = aut_json_text(value, &text_len);
+	for (size_t i = 0; i < text_len; i++) /* it writes digits in capitals */
+		if (i > 3 && memcmp(text + i - 4, "\\u00", 4) == 0)
+			text[i + 1] = (char) tolower((unsigned char) text[i + 1]);
+	assert_int_equal(buf.len, text_len);
+	assert_memory_equal(buf.data, text, text_len);
+	json_decref(value);
+	aut_free(text);
+	aut_buf_clear(&buf);
+	assert_int_equal(aut_json_quote(&buf, "", 0), AUT_OK);
+	assert_string_equal(buf.data, "\"\"");
+	assert_int_equal(aut_json_quote(&buf, "\xff", 1), AUT_EINVAL);
+	aut_buf_done(&buf);
+}
+
+static void
+test_json__peek_finds_plain_texts_only(void **state)
+{
+	static const struct
+	{
+		const char *text, *found; /* NULL: the parser is to be asked */
+	} cases[] = {
+		{"{\"id\":\"a1\"}", "a1"},
+		{" { \"x\" : [ {\"id\":\"no\"}, \"id\" ] , \"id\" : \"a1\" , \"n\" : 1 } \n", "a1"},
+		{"{\"command\":\"\\\"id\\\":\\\"no\\\" }{\",\"id\":\"a1\"}", "a1"},
+		{"{\"v\":\"id\",\"id\":\"\"}", ""},
+		{"{\"k\":\"\xc3\xa4\",\"id\":\"a1\"}", "a1"},
+		{"{\"id\":\"1234567\"}", "1234567"},
+		{"{\"id\":\"12345678\"}", NULL},
+		{"{\"id\":\"a1\",\"id\":\"a2\"}", NULL},
+		{"{\"id\":\"a\\u0031\"}", NULL},
+		{"{\"i\\u0064\":\"a1\"}", NULL},
+		{"{\"id\":\"\xc3\xa4\"}", NULL},
+		{"{\"id\":7}", NULL},
+		{"{\"id\":null}", NULL},
+		{"{\"id\"}", NULL},
+		{"{\"id\":", NULL},
+		{"{\"id\":\"a1", NULL},
+		{"{\"id\":\"a1\"", NULL},
+		{"{\"id\":\"a1\"]", NULL},
+		{"{\"id\":\"a1\"} x", NULL},
+		{"{\"x\":{\"id\":\"a1\"}}", NULL},
+		{"[\"id\",\"a1\"]", NULL},
+		{"{}", NULL},
+		{"\"id\"", NULL},
+		{"", NULL},
+	};
+	char out[8];
+
+	(void) state;
+	for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++)
+	{
+		bool found = aut_json_peek(cases[i].text, strlen(cases[i].text), "id", out, sizeof out);
+		if (found != (cases[i].found != NULL) || (found && strcmp(out, cases[i].found) != 0))
+			fail_msg("%s: %s", cases[i].text, found ? out : "not found");
+	}
+}
+
+static void
 test_json__texts_keep_order_and_are_compact(void **state)
 {
 	static const char text[] = "{\"b\":1,\"a\":[true,null,1.5,\"\xc3\xa9\\n\"]}";
@@ -752,6 +826,8 @@ main(void)
 		cmocka_unit_test(test_text__quoting_and_escapes),
 		cmocka_unit_test(test_text__whole_numbers_only),
 		cmocka_unit_test(test_crypto__known_answers),
+		cmocka_unit_test(test_json__quoted_texts_are_as_the_library_writes_them),
+		cmocka_unit_test(test_json__peek_finds_plain_texts_only),
 		cmocka_unit_test(test_json__refuses_deep_nesting_before_the_parser),
 		cmocka_unit_test(test_json__bad_documents_are_refused_with_the_place),
 		cmocka_unit_test(test_json__texts_keep_order_and_are_compact),
