@@ -47,7 +47,8 @@ COMMENT ON TABLE automation.gap IS 'Fires that were missed while no worker ran, 
 COMMENT ON TABLE automation.run IS 'One row per run. Read through automation.runs.';
 COMMENT ON TABLE automation.run_tally IS 'How many runs of an automation ended how.';
 COMMENT ON TABLE automation.run_input IS 'What a run was triggered with.';
-COMMENT ON TABLE automation.run_output IS 'What runs printed, newest part. Read through automation.logs().';
+COMMENT ON TABLE automation.run_output IS 'What runs printed, newest part. Read through automation.logs(). The worker makes and drops its partitions.';
+COMMENT ON TABLE automation.run_output_default IS 'What runs printed that belongs to no partition.';
 COMMENT ON TABLE automation.dedupe IS 'Keys that triggers were given, and the runs they made.';
 COMMENT ON TABLE automation.disable_event IS 'When and why automations were switched off.';
 COMMENT ON TABLE automation.upload IS 'Tarballs kept in the database: names and owners.';
@@ -80,6 +81,15 @@ CREATE TABLE automation.sql_action
 );
 COMMENT ON TABLE automation.sql_action IS 'Texts of automations that are SQL.';
 
+COMMENT ON FUNCTION automation._output_forget() IS 'What a run printed that belongs to no partition goes with it.';
+COMMENT ON FUNCTION automation._output_spans() IS 'The partitions of what runs printed, and their ids.';
+COMMENT ON FUNCTION automation._output_span_add(uuid, uuid) IS 'Make a partition for the output of runs with these ids.';
+COMMENT ON FUNCTION automation._output_span_drop(uuid) IS 'Drop the oldest partition of which all ids lie before this one and the runs are gone.';
+REVOKE ALL ON FUNCTION automation._output_forget() FROM PUBLIC;
+REVOKE ALL ON FUNCTION automation._output_spans() FROM PUBLIC;
+REVOKE ALL ON FUNCTION automation._output_span_add(uuid, uuid) FROM PUBLIC;
+REVOKE ALL ON FUNCTION automation._output_span_drop(uuid) FROM PUBLIC;
+
 -- What users own goes into dumps; what is about this server's processes does not.
 SELECT pg_catalog.pg_extension_config_dump('automation.automation', '');
 SELECT pg_catalog.pg_extension_config_dump('automation.sql_action', '');
@@ -88,7 +98,8 @@ SELECT pg_catalog.pg_extension_config_dump('automation.gap', '');
 SELECT pg_catalog.pg_extension_config_dump('automation.run', '');
 SELECT pg_catalog.pg_extension_config_dump('automation.run_tally', '');
 SELECT pg_catalog.pg_extension_config_dump('automation.run_input', '');
-SELECT pg_catalog.pg_extension_config_dump('automation.run_output', '');
+-- The table itself has no rows; the partitions the worker makes are dumped as tables of their own.
+SELECT pg_catalog.pg_extension_config_dump('automation.run_output_default', '');
 SELECT pg_catalog.pg_extension_config_dump('automation.dedupe', '');
 SELECT pg_catalog.pg_extension_config_dump('automation.disable_event', '');
 SELECT pg_catalog.pg_extension_config_dump('automation.upload', '');
@@ -135,6 +146,7 @@ CREATE POLICY own ON automation.run_input FOR SELECT
 ALTER TABLE automation.run_output ENABLE ROW LEVEL SECURITY;
 CREATE POLICY own ON automation.run_output FOR SELECT
     USING (EXISTS (SELECT FROM automation.run r WHERE r.id OPERATOR(pg_catalog.=) run_id));
+ALTER TABLE automation.run_output_default ENABLE ROW LEVEL SECURITY;
 ALTER TABLE automation.sql_action ENABLE ROW LEVEL SECURITY;
 CREATE POLICY own ON automation.sql_action FOR SELECT
     USING (EXISTS (SELECT FROM automation.automation a WHERE a.id OPERATOR(pg_catalog.=) automation_id));

@@ -116,12 +116,14 @@ CREATE TABLE automation.run_input (
     PRIMARY KEY (run_id)
 );
 CREATE TABLE automation.run_output (
-    run_id uuid NOT NULL REFERENCES automation.run (id) ON DELETE CASCADE,
+    run_id uuid NOT NULL,
     start bigint NOT NULL,
     data bytea NOT NULL,
-    at timestamptz NOT NULL,
+    at timestamptz NOT NULL
+) PARTITION BY RANGE (run_id);
+CREATE TABLE automation.run_output_default PARTITION OF automation.run_output (
     PRIMARY KEY (run_id, start)
-);
+) DEFAULT;
 CREATE TABLE automation.dedupe (
     automation_id uuid NOT NULL REFERENCES automation.automation (id) ON DELETE CASCADE,
     dedupe_key text NOT NULL,
@@ -255,3 +257,87 @@ CREATE TABLE automation.event_generation (
     stamp bigint NOT NULL,
     PRIMARY KEY (org_id)
 ) WITH (fillfactor = 50);
+CREATE FUNCTION automation._output_forget() RETURNS trigger
+LANGUAGE plpgsql
+AS $body$
+BEGIN
+    DELETE FROM automation.run_output_default AS o WHERE o.run_id OPERATOR(pg_catalog.=) OLD.id;
+    RETURN NULL;
+END
+$body$;
+CREATE TRIGGER run_output_forget AFTER DELETE ON automation.run
+    FOR EACH ROW EXECUTE FUNCTION automation._output_forget();
+CREATE FUNCTION automation._output_spans(OUT part regclass, OUT first uuid, OUT until uuid)
+RETURNS SETOF record
+LANGUAGE sql STABLE PARALLEL SAFE
+SET search_path = pg_catalog, pg_temp
+AS $body$
+    SELECT i.inhrelid::regclass, b[1]::uuid, b[2]::uuid
+      FROM pg_inherits AS i
+      JOIN pg_class AS c ON c.oid = i.inhrelid
+     CROSS JOIN LATERAL regexp_match(pg_get_expr(c.relpartbound, c.oid),
+           'FROM [(]''([0-9a-f-]{36})''[)] TO [(]''([0-9a-f-]{36})''[)]') AS b
+     WHERE i.inhparent = 'automation.run_output'::regclass
+       AND b IS NOT NULL
+$body$;
+CREATE FUNCTION automation._output_span_add(first uuid, until uuid) RETURNS boolean
+LANGUAGE plpgsql VOLATILE STRICT PARALLEL UNSAFE
+SET search_path = pg_catalog, pg_temp SET lock_timeout = '100ms'
+AS $body$
+DECLARE
+    ms CONSTANT bigint := ('x' || left(replace(first::text, '-', ''), 12))::bit(48)::bigint;
+    part CONSTANT text := to_char(to_timestamp(ms / 1000) AT TIME ZONE 'UTC', '"automation.run_output_"YYYYMMDD');
+BEGIN
+    IF pg_relation_size('automation.run_output_default') > 134217728 THEN
+        RAISE LOG 'automation.run_output_default is too large to be looked through for a new partition'
+            USING HINT = 'Retention deletes its rows one by one; then VACUUM FULL makes it small.';
+        RETURN false;
+    END IF;
+    LOCK TABLE ONLY automation.run_output IN SHARE ROW EXCLUSIVE MODE;
+    LOCK TABLE automation.run_output_default IN ACCESS EXCLUSIVE MODE;
+    IF EXISTS (SELECT FROM automation.run_output_default AS o WHERE o.run_id >= first AND o.run_id < until) THEN
+        RETURN false;
+    END IF;
+    EXECUTE format('CREATE TABLE %s (LIKE automation.run_output_default INCLUDING ALL)'
+        ' WITH (autovacuum_vacuum_insert_threshold = -1, toast.autovacuum_vacuum_insert_threshold = -1)', part);
+    EXECUTE format('COMMENT ON TABLE %s IS %L', part, 'A span of automation.run_output.');
+    EXECUTE format('ALTER TABLE %s ENABLE ROW LEVEL SECURITY', part);
+    EXECUTE format('ALTER TABLE %s OWNER TO %s', part,
+        (SELECT c.relowner::regrole FROM pg_class AS c WHERE c.oid = 'automation.run_output'::regclass));
+    EXECUTE format('ALTER TABLE automation.run_output ATTACH PARTITION %s FOR VALUES FROM (%L) TO (%L)',
+        part, first, until);
+    RETURN true;
+END
+$body$;
+CREATE FUNCTION automation._output_span_drop(before uuid) RETURNS boolean
+LANGUAGE plpgsql VOLATILE STRICT PARALLEL UNSAFE
+SET search_path = pg_catalog, pg_temp SET lock_timeout = '100ms'
+AS $body$
+DECLARE
+    span record;
+    held boolean := false;
+BEGIN
+    FOR span IN SELECT * FROM automation._output_spans() AS s WHERE s.until <= before ORDER BY s.until
+    LOOP
+        CONTINUE WHEN EXISTS (SELECT FROM automation.run AS r
+            WHERE r.id >= span.first AND r.id < span.until AND r.output_bytes > 0);
+        IF NOT held THEN
+            BEGIN
+                LOCK TABLE ONLY automation.run_output IN ACCESS EXCLUSIVE MODE;
+            EXCEPTION WHEN lock_not_available THEN
+                held := true;
+            END;
+        END IF;
+        CONTINUE WHEN held AND pg_relation_size(span.part) = 0;
+        EXECUTE format('LOCK TABLE %s IN ACCESS EXCLUSIVE MODE', span.part);
+        CONTINUE WHEN EXISTS (SELECT FROM automation.run AS r
+            WHERE r.id >= span.first AND r.id < span.until AND r.output_bytes > 0);
+        EXECUTE format(CASE WHEN held THEN 'TRUNCATE %s' ELSE 'DROP TABLE %s' END, span.part);
+        RETURN true;
+    END LOOP;
+    IF held THEN
+        RAISE lock_not_available USING MESSAGE = 'somebody reads output in a transaction that stays open';
+    END IF;
+    RETURN false;
+END
+$body$;

@@ -10,7 +10,7 @@ SELECT p.proname, pg_catalog.pg_get_function_identity_arguments(p.oid) AS argume
 SELECT c.relname
   FROM pg_class c
  WHERE c.relnamespace = 'automation'::regnamespace
-   AND c.relkind IN ('r', 'v')
+   AND c.relkind IN ('r', 'p', 'v')
    AND obj_description(c.oid, 'pg_class') IS NULL
  ORDER BY 1;
 -- Functions and views.
@@ -26,7 +26,7 @@ SELECT p.proname,
 SELECT c.relname, c.relkind, c.relrowsecurity
   FROM pg_class c
  WHERE c.relnamespace = 'automation'::regnamespace
-   AND c.relkind IN ('r', 'v')
+   AND c.relkind IN ('r', 'p', 'v')
  ORDER BY 2, 1;
 -- PUBLIC has nothing.
 SELECT p.proname
@@ -48,7 +48,7 @@ SELECT c.relname
 SELECT c.relname, a.grantee::regrole, a.privilege_type
   FROM pg_class c, aclexplode(c.relacl) a
  WHERE c.relnamespace = 'automation'::regnamespace
-   AND c.relkind = 'r'
+   AND c.relkind IN ('r', 'p')
    AND a.grantee <> c.relowner
  ORDER BY 1, 2, 3;
 -- The roles are there, without login and without members.

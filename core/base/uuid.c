@@ -98,6 +98,16 @@ aut_uuid_v7_first(int64_t time_us, aut_uuid *out)
 	out->bytes[8] = 0x80;
 }
 
+int64_t
+aut_uuid_v7_time(const aut_uuid *uuid)
+{
+	int64_t ms = 0;
+
+	for (int i = 0; i < 6; i++)
+		ms = ms << 8 | uuid->bytes[i];
+	return ms * AUT_US_PER_MS;
+}
+
 aut_status
 aut_uuid_v5(const aut_uuid *name_space, const void *name, size_t len, aut_uuid *out, aut_error *err)
 {

@@ -83,6 +83,8 @@ arm_timers(aut_engine *engine)
 	}
 	if (!engine->stopping && engine->janitor_due_mono_us < due)
 		due = engine->janitor_due_mono_us;
+	if (!engine->stopping && engine->spans_due_mono_us < due)
+		due = engine->spans_due_mono_us;
 	if (!engine->stopping && !engine->options.dispatch_only && engine->keeper_due_mono_us < due)
 		due = engine->keeper_due_mono_us;
 	if (!engine->stopping && engine->sweep_due_mono_us < due)
@@ -168,7 +170,8 @@ aut_engine_new(const aut_engine_options *options, aut_engine **out, aut_error *e
 		return status;
 	}
 	if (options->dispatch_only)
-		engine->janitor_due_mono_us = engine->sweep_due_mono_us = AUT_TIME_MAX;
+		engine->janitor_due_mono_us = engine->spans_due_mono_us = engine->sweep_due_mono_us =
+			AUT_TIME_MAX;
 	aut_loop_wake(options->loop);
 	*out = engine;
 	return AUT_OK;

@@ -187,6 +187,7 @@ struct aut_engine
 	bool janitor_busy;
 	struct janitor_unit *janitor;
 	int64_t janitor_due_mono_us;
+	int64_t spans_due_mono_us;
 
 	/* objects outside of the database */
 	aut_objects *objects;

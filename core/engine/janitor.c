@@ -11,12 +11,15 @@
  * A pass goes through stages; each batch is a unit of its own and small, so that a fire or a claim
  * never waits long behind it.  Uploads that nothing uses are looked for page by page, oldest first.  Which automations have too many runs is asked one page of automations
  * after the other, and only when this process has claimed runs since it last asked.
+ *
+ * Spans of output (core/store/spans.c) are looked after at the start and after each pass.  That is no unit: it
+ * locks a table, so it must not share a transaction with anybody.  A span there is no lock for goes later.
  */
 #include <stddef.h>
 
 #include "core/engine/engine_internal.h"
 
-#define FIRST_PASS_MS   60000
+#define FIRST_PASS_MS   30000
 #define BATCH_PAUSE_MS  250
 #define BUSY_PAUSE_MS   60000
 #define IDLE_PAUSE_MS   3600000
@@ -55,6 +58,25 @@ typedef struct janitor_unit
 	aut_row_place next_after_upload;
 	int64_t count;
 } janitor_unit;
+
+static void
+look_after_spans(aut_engine *engine)
+{
+	aut_error err = AUT_ERROR_INIT;
+	bool more = false;
+	aut_status status =
+		aut_store_output_spans(engine->options.turn->db, aut__engine_now(engine),
+							   engine->options.settings->run_retention_days, &more, &err);
+	int64_t pause_ms = more ? BATCH_PAUSE_MS : IDLE_PAUSE_MS;
+
+	if (status != AUT_OK)
+		pause_ms = BUSY_PAUSE_MS;
+	if (status == AUT_EBUSY)
+		aut_log(AUT_LOG_DEBUG, "spans of output: %s", err.message);
+	else if (status != AUT_OK)
+		aut__engine_db_trouble(engine, "spans of output", &err);
+	engine->spans_due_mono_us = aut__engine_mono(engine) + pause_ms * AUT_US_PER_MS;
+}
 
 /* Is there anything to do in that stage? */
 static bool
@@ -182,6 +204,7 @@ janitor_done(aut_unit *unit, aut_status status, const aut_error *err)
 		janitor->after = AUT_UUID_NIL;
 		janitor->after_upload = (aut_row_place){0};
 		janitor->gone = 0;
+		engine->spans_due_mono_us = aut__engine_mono(engine);
 	}
 	engine->janitor_due_mono_us = aut__engine_mono(engine) + pause_ms * AUT_US_PER_MS;
 }
@@ -195,6 +218,7 @@ aut__janitor_init(aut_engine *engine, aut_error *err)
 	engine->janitor->engine = engine;
 	engine->janitor->unit = (aut_unit){.run = janitor_run, .done = janitor_done};
 	engine->janitor_due_mono_us = aut__engine_mono(engine) + FIRST_PASS_MS * AUT_US_PER_MS;
+	engine->spans_due_mono_us = aut__engine_mono(engine);
 	return AUT_OK;
 }
 
@@ -209,6 +233,8 @@ aut__janitor_step(aut_engine *engine)
 {
 	janitor_unit *janitor = engine->janitor;
 
+	if (aut__engine_mono(engine) >= engine->spans_due_mono_us)
+		look_after_spans(engine);
 	if (engine->janitor_busy || aut__engine_mono(engine) < engine->janitor_due_mono_us)
 		return;
 	while (!is_wanted(janitor, janitor->at))

@@ -20,6 +20,7 @@ extern const aut_stmt *const aut__object_statements[];
 extern const aut_stmt *const aut__worker_statements[];
 extern const aut_stmt *const aut__policy_statements[];
 extern const aut_stmt *const aut__retention_statements[];
+extern const aut_stmt *const aut__span_statements[];
 extern const aut_stmt *const aut__event_statements[];
 extern const aut_stmt *const aut__trigger_statements[];
 extern const aut_stmt *const aut__sandbox_statements[];

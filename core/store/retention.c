@@ -5,7 +5,9 @@
  * Each function takes away one batch, oldest first, and says whether it was a full one.  Only runs that
  * have ended and hold nothing on a backend go, with their input and output; a batch of runs also ends
  * when enough bytes of output have gone with it, so that it stays a short transaction.  In PostgreSQL
- * rows that somebody holds are left for the next pass instead of being waited for.
+ * rows that somebody holds are left for the next pass instead of being waited for, and what old runs
+ * printed is left for the end of its span (spans.c).  What runs printed of which there are too many goes
+ * at once: its span may be young.
  */
 #include <string.h>
 
@@ -16,25 +18,28 @@
 
 #define ENDED                                                                                      \
 	" r.status IN ('COMPLETED', 'FAILED', 'CANCELLED', 'SKIPPED') AND r.cleanup_at IS NULL"
-#define KEPT_COLUMNS                                                                               \
-	"SELECT r.id, r.automation_id, r.trigger_source, r.created_at, r.output_bytes, r.status"
+#define KEPT_COLUMNS(bytes)                                                                        \
+	"SELECT r.id, r.automation_id, r.trigger_source, r.created_at, " bytes ", r.status"
 
-/* index: the primary key, from its beginning */
+/* Index: the primary key, from its beginning.  In PostgreSQL only output without a span goes now. */
 #define OLD                                                                                        \
-	KEPT_COLUMNS " FROM automation.run AS r WHERE r.id < $1 AND r.completed_at < $2 AND" ENDED     \
-				 " ORDER BY r.id LIMIT $3"
+	" FROM automation.run AS r WHERE r.id < $1 AND r.completed_at < $2 AND" ENDED                  \
+	" ORDER BY r.id LIMIT $3"
 static const aut_stmt run_old = {
 	.name = "run_old",
 	.params = "uTl",
 	.columns = "uutTlt",
-	.postgres = OLD " FOR UPDATE OF r SKIP LOCKED",
-	.sqlite = OLD,
+	.postgres = KEPT_COLUMNS("CASE WHEN EXISTS (SELECT 1 FROM automation.run_output_default AS o"
+							 " WHERE o.run_id = r.id) THEN r.output_bytes ELSE 0 END") OLD
+	" FOR UPDATE OF r SKIP LOCKED",
+	.sqlite = KEPT_COLUMNS("r.output_bytes") OLD,
 };
 
 /* index: run_newest_idx, forwards */
 #define BEYOND                                                                                     \
-	KEPT_COLUMNS " FROM automation.run AS r WHERE r.automation_id = $1 AND r.id <= $2 AND" ENDED   \
-				 " ORDER BY r.id LIMIT $3"
+	KEPT_COLUMNS("r.output_bytes")                                                                 \
+	" FROM automation.run AS r WHERE r.automation_id = $1 AND r.id <= $2 AND" ENDED                \
+	" ORDER BY r.id LIMIT $3"
 static const aut_stmt run_beyond = {
 	.name = "run_beyond",
 	.params = "uul",
@@ -51,6 +56,14 @@ static const aut_stmt automation_crowded = {
 	.sql = "SELECT a.id, (SELECT r.id FROM automation.run AS r WHERE r.automation_id = a.id"
 		   " ORDER BY r.id DESC LIMIT 1 OFFSET $2) AS beyond"
 		   " FROM automation.automation AS a WHERE a.id > $1 ORDER BY a.id LIMIT $3",
+};
+
+/* PostgreSQL's alone: in SQLite, and without a span, output goes with its run. */
+static const aut_stmt output_delete = {
+	.name = "output_delete",
+	.params = "u",
+	.columns = "",
+	.postgres = "DELETE FROM automation.run_output WHERE run_id = $1",
 };
 
 static const aut_stmt run_delete = {
@@ -114,14 +127,15 @@ static const aut_stmt disable_event_forget = {
 };
 
 const aut_stmt *const aut__retention_statements[] = {
-	&run_old,       &run_beyond, &automation_crowded, &run_delete,           &run_remember,
-	&upload_forget, &gap_forget, &dedupe_forget,      &disable_event_forget, NULL,
+	&run_old,      &run_beyond,    &automation_crowded, &output_delete, &run_delete,
+	&run_remember, &upload_forget, &gap_forget,         &dedupe_forget, &disable_event_forget,
+	NULL,
 };
 
 /* ---- runs ---------------------------------------------------------------------------------- */
 
 static aut_status
-forget_run(aut_db *db, const aut_rows *rows, size_t row, aut_error *err)
+forget_run(aut_db *db, const aut_rows *rows, size_t row, bool with_span, aut_error *err)
 {
 	aut_uuid id = aut_rows_uuid(rows, row, 0);
 	aut_uuid automation_id = aut_rows_uuid(rows, row, 1);
@@ -133,6 +147,9 @@ forget_run(aut_db *db, const aut_rows *rows, size_t row, aut_error *err)
 			db, &run_remember,
 			(aut_value[]){aut_v_uuid(&automation_id), aut_v_time(aut_rows_time(rows, row, 3))},
 			NULL, NULL, err);
+	if (status == AUT_OK && with_span && db->ops->dialect == AUT_DIALECT_POSTGRES &&
+		aut_rows_int(rows, row, 4) > 0)
+		status = aut_db_run(db, &output_delete, (aut_value[]){aut_v_uuid(&id)}, NULL, NULL, err);
 	if (status == AUT_OK)
 		status = aut_db_run(db, &run_delete, (aut_value[]){aut_v_uuid(&id)}, NULL, NULL, err);
 	if (status == AUT_OK)
@@ -155,7 +172,7 @@ forget_runs(aut_db *db, const aut_stmt *candidates, const aut_value *params, int
 	{
 		int64_t printed = aut_rows_int(&rows, done, 4);
 
-		status = forget_run(db, &rows, done, err);
+		status = forget_run(db, &rows, done, candidates == &run_beyond, err);
 		bytes += printed < kept_bytes ? printed : kept_bytes;
 		done++;
 	}

@@ -26,6 +26,7 @@
 #include "core/store/schema_cloud.h"
 #include "core/store/schema_event.h"
 #include "core/store/schema_match.h"
+#include "core/store/schema_output.h"
 
 /* ---- automation ---------------------------------------------------------------------------- */
 
@@ -302,25 +303,6 @@
 	"    PRIMARY KEY (run_id)\n"                                                                   \
 	") STRICT;\n"
 
-/* Output is text that compresses well: PostgreSQL's own compression is left on. */
-#define POSTGRES_RUN_OUTPUT                                                                        \
-	"CREATE TABLE automation.run_output (\n"                                                       \
-	"    run_id uuid NOT NULL REFERENCES automation.run (id) ON DELETE CASCADE,\n"                 \
-	"    start bigint NOT NULL,\n"                                                                 \
-	"    data bytea NOT NULL,\n"                                                                   \
-	"    at timestamptz NOT NULL,\n"                                                               \
-	"    PRIMARY KEY (run_id, start)\n"                                                            \
-	");\n"
-
-#define SQLITE_RUN_OUTPUT                                                                          \
-	"CREATE TABLE automation.run_output (\n"                                                       \
-	"    run_id BLOB NOT NULL REFERENCES run (id) ON DELETE CASCADE,\n"                            \
-	"    start INTEGER NOT NULL,\n"                                                                \
-	"    data BLOB NOT NULL,\n"                                                                    \
-	"    at INTEGER NOT NULL,\n"                                                                   \
-	"    PRIMARY KEY (run_id, start)\n"                                                            \
-	") STRICT;\n"
-
 /* ---- dedupe -------------------------------------------------------------------------------- */
 
 /* The run is not referenced: one that retention takes away leaves a key that is free again. */
@@ -479,7 +461,7 @@ aut_store_schema(aut_dialect dialect)
 	static const char postgres[] = POSTGRES_AUTOMATION POSTGRES_SCHEDULE POSTGRES_GAP POSTGRES_RUN
 		POSTGRES_RUN_TALLY POSTGRES_RUN_INPUT POSTGRES_RUN_OUTPUT POSTGRES_DEDUPE
 			POSTGRES_DISABLE_EVENT POSTGRES_UPLOAD POSTGRES_WORKER POSTGRES_SANDBOX
-				POSTGRES_EVENT_TABLES POSTGRES_MATCH;
+				POSTGRES_EVENT_TABLES POSTGRES_MATCH POSTGRES_OUTPUT_SPANS;
 	static const char sqlite[] = SQLITE_AUTOMATION SQLITE_SCHEDULE SQLITE_GAP SQLITE_RUN
 		SQLITE_RUN_TALLY SQLITE_RUN_INPUT SQLITE_RUN_OUTPUT SQLITE_DEDUPE SQLITE_DISABLE_EVENT
 			SQLITE_UPLOAD SQLITE_WORKER SQLITE_SANDBOX SQLITE_EVENT_TABLES SQLITE_MATCH SQLITE_META;
@@ -496,7 +478,7 @@ aut_store_statement(size_t index)
 		aut__object_statements,     aut__worker_statements,      aut__policy_statements,
 		aut__retention_statements,  aut__sandbox_statements,     aut__tally_statements,
 		aut__webhook_statements,    aut__environment_statements, aut__event_statements,
-		aut__trigger_statements,
+		aut__trigger_statements,    aut__span_statements,
 	};
 
 	for (size_t i = 0; i < sizeof(all) / sizeof(all[0]); i++)

@@ -157,6 +157,8 @@ aut_status aut_uuid_v4(aut_uuid *out, aut_error *err);
 aut_status aut_uuid_v7(int64_t now_us, aut_uuid *out, aut_error *err);
 /* The smallest version 7 id of that millisecond: ids made before it are smaller. */
 void aut_uuid_v7_first(int64_t time_us, aut_uuid *out);
+/* The beginning of the millisecond an id of version 7 was made in. */
+int64_t aut_uuid_v7_time(const aut_uuid *uuid);
 aut_status aut_uuid_v5(const aut_uuid *name_space, const void *name, size_t len, aut_uuid *out,
 					   aut_error *err);
 /* Lower-case with dashes. */

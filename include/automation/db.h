@@ -70,7 +70,7 @@ typedef struct aut_stmt
 	const char *name;    /* unique, for messages and pg_stat_activity */
 	const char *params;  /* one letter per $1, $2, …; "" for none */
 	const char *columns; /* one letter per result column; "" for none */
-	const char *sql;     /* for all dialects, or NULL when the next two differ */
+	const char *sql;     /* for all dialects, or NULL when the next two differ (or one has none) */
 	const char *postgres;
 	const char *sqlite;
 	/* Meant for many rows of parameters at once (aut_db_run_each).  params and columns are those of one row.  In

@@ -13,7 +13,8 @@
  *   run          one row per run; hot while PENDING or RUNNING
  *   run_tally    how many runs of an automation ended how
  *   run_input    the event or input a run was triggered with
- *   run_output   what a run printed, in chunks keyed by byte offset; the newest part is kept
+ *   run_output   what a run printed, in chunks keyed by byte offset; the newest part is kept (in PostgreSQL
+ *                partitioned by spans of time)
  *   dedupe       keys that triggers were given, and the runs they made
  *   disable_event   when and why an automation was switched off
  *   upload, upload_data   tarballs; their bytes, where they are kept in the database
@@ -533,6 +534,14 @@ aut_status aut_store_forget_old_runs(aut_db *db, int64_t before, int64_t limit, 
 aut_status aut_store_forget_crowded_runs(aut_db *db, aut_uuid *after, int64_t automations,
 										 int64_t keep, int64_t limit, int64_t kept_bytes,
 										 int64_t *out_count, bool *out_more, aut_error *err);
+/*
+ * PostgreSQL keeps output in spans of time, and drops one when the runs that printed it are gone, instead of
+ * deleting what was in it (core/store/spans.c).  Drops an old one, or makes one for the days to come; keep_days
+ * is how long runs are kept (0: for good).  Not within a transaction with other work.  AUT_EBUSY: somebody
+ * holds the table.  *out_more: something was done, and there may be more.
+ */
+aut_status aut_store_output_spans(aut_db *db, int64_t now, int64_t keep_days, bool *out_more,
+								  aut_error *err);
 /* Records of uploads that were deleted before that time. */
 aut_status aut_store_forget_uploads(aut_db *db, int64_t before, int64_t limit, int64_t *out_count,
 									aut_error *err);

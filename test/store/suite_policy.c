@@ -331,6 +331,104 @@ old_runs_go_with_all_that_is_theirs(suite *s)
 	aut_automation_list_done(&list);
 }
 
+static const aut_stmt count_output = {
+	.name = "suite_count_output",
+	.params = "",
+	.columns = "l",
+	.sql = "SELECT count(*) FROM automation.run_output LIMIT 1",
+};
+/* Chunks that lie in no span. */
+static const aut_stmt count_loose = {
+	.name = "suite_count_loose",
+	.params = "",
+	.columns = "l",
+	.postgres = "SELECT count(*) FROM automation.run_output_default LIMIT 1",
+	.sqlite = "SELECT 0 FROM automation.sqlite_master LIMIT 1",
+};
+static const aut_stmt count_spans = {
+	.name = "suite_count_spans",
+	.params = "",
+	.columns = "l",
+	.postgres = "SELECT count(*) FROM automation._output_spans() LIMIT 1",
+	.sqlite = "SELECT 0 FROM automation.sqlite_master LIMIT 1",
+};
+
+/* Look after spans until there is nothing left to do; returns how many there are. */
+static int64_t
+spans(suite *s, int64_t now, int64_t keep_days)
+{
+	bool more = true;
+
+	for (int i = 0; i < 9 && more && !s->failed; i++)
+		EXPECT_OK(aut_store_output_spans(s->db, now, keep_days, &more, &s->error));
+	EXPECT(!more);
+	return suite_count(s, &count_spans);
+}
+
+static void
+old_output_goes_with_its_span(suite *s)
+{
+	int64_t has_spans = s->db->ops->dialect == AUT_DIALECT_POSTGRES, count = 0, made;
+	aut_uuid a = suite_insert_automation(s, "a"), old, held, loose;
+	bool more = false;
+
+	made = aut_uuid_v7_time(&a);
+	EXPECT_INT(0, spans(s, made, 14)); /* nothing has run yet */
+	loose = ended(s, &a, AUT_RUN_COMPLETED, SUITE_NOW);
+	EXPECT_OK(aut_store_output_append(s->db, &loose, 0, "loose", 5, SUITE_NOW, 100, &s->error));
+	EXPECT_INT(0, spans(s, made, 0)); /* nothing is forgotten by age */
+	/* of today something was printed already, so they begin tomorrow */
+	EXPECT_INT(has_spans, spans(s, made, 14));
+	EXPECT_INT(has_spans, suite_count(s, &count_loose));
+	EXPECT_OK(aut_store_forget_old_runs(s->db, SUITE_NOW + 1, 9, 100, &count, &more, &s->error));
+	EXPECT_INT(1, count);
+	EXPECT_INT(0, suite_count(s, &count_output)); /* without a span it goes with its run */
+	held = ended(s, &a, AUT_RUN_FAILED, SUITE_NOW);
+	EXPECT_INT(0, spans(s, made + 90 * DAY, 0)); /* nobody printed anything there */
+	EXPECT_INT(has_spans * 2, spans(s, made, 14));
+	EXPECT_INT(has_spans * 2, spans(s, made + 1, 14)); /* and that is enough for now */
+	old = ended(s, &a, AUT_RUN_COMPLETED, SUITE_NOW);
+	EXPECT_OK(aut_store_run_cleanup_set(s->db, &held, 1, SUITE_NOW, &s->error));
+	EXPECT_OK(aut_store_output_append(s->db, &old, 0, "old", 3, SUITE_NOW, 100, &s->error));
+	EXPECT_OK(aut_store_output_append(s->db, &held, 0, "held", 4, SUITE_NOW, 100, &s->error));
+	EXPECT_INT(0, suite_count(s, &count_loose));
+	EXPECT_OK(aut_store_forget_old_runs(s->db, SUITE_NOW + 1, 9, 100, &count, &more, &s->error));
+	EXPECT(count == 1 && !is_there(s, &old) && is_there(s, &held));
+	/* what it printed waits for the end of the span, and that for the last run */
+	EXPECT_INT(1 + has_spans, suite_count(s, &count_output));
+	EXPECT_INT(has_spans, spans(s, made + 90 * DAY, 0));
+	EXPECT_INT(1 + has_spans, suite_count(s, &count_output));
+	EXPECT_OK(aut_store_run_cleanup_set(s->db, &held, 1, AUT_TIME_NONE, &s->error));
+	EXPECT_OK(aut_store_forget_old_runs(s->db, SUITE_NOW + 1, 9, 100, &count, &more, &s->error));
+	EXPECT_INT(1, count);
+	(void) suite_insert_run(s, &a, SUITE_NOW); /* one that has printed nothing keeps nothing */
+	EXPECT_INT(0, spans(s, made + 90 * DAY, 0));
+	EXPECT_INT(0, suite_count(s, &count_output));
+}
+
+/* Those of which there are too many take theirs along, since their span may last. */
+static void
+crowded_runs_take_their_output_along(suite *s)
+{
+	aut_uuid a = suite_insert_automation(s, "a"), after = AUT_UUID_NIL, first, second;
+	int64_t made = aut_uuid_v7_time(&a), count = 0;
+	bool more = false;
+
+	first = ended(s, &a, AUT_RUN_COMPLETED, SUITE_NOW);
+	second = ended(s, &a, AUT_RUN_COMPLETED, SUITE_NOW);
+	(void) spans(s, made, 14);
+	EXPECT_OK(aut_store_output_append(s->db, &first, 0, "first", 5, SUITE_NOW, 100, &s->error));
+	EXPECT_OK(aut_store_output_append(s->db, &second, 0, "second", 6, SUITE_NOW, 100, &s->error));
+	EXPECT_INT(0, suite_count(s, &count_loose));
+	EXPECT_OK(aut_store_forget_crowded_runs(s->db, &after, 9, 1, 9, 100, &count, &more, &s->error));
+	EXPECT(count == 1 && !is_there(s, &first) && is_there(s, &second));
+	EXPECT_INT(1, suite_count(s, &count_output));
+	EXPECT_OK(aut_store_forget_old_runs(s->db, SUITE_NOW + 1, 9, 100, &count, &more, &s->error));
+	(void) suite_insert_run(s, &a, SUITE_NOW);
+	EXPECT_INT(0, spans(s, made + 90 * DAY, 0));
+	EXPECT_INT(0, suite_count(s, &count_output));
+}
+
 static void
 only_the_newest_runs_of_an_automation_stay(suite *s)
 {
@@ -468,6 +566,8 @@ const suite_test suite_policy_tests[] = {
 	TEST(waiting_runs_are_told_so_once),
 	TEST(runs_of_the_host_are_told_apart),
 	TEST(old_runs_go_with_all_that_is_theirs),
+	TEST(old_output_goes_with_its_span),
+	TEST(crowded_runs_take_their_output_along),
 	TEST(only_the_newest_runs_of_an_automation_stay),
 	TEST(the_rest_goes_by_age),
 	{NULL, NULL, false},

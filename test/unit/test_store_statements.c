@@ -124,10 +124,11 @@ test_store__statements_keep_the_rules(void **state)
 		}
 		else
 		{
+			/* SQLite has nothing like the spans of output */
 			assert_non_null(stmt->postgres);
-			assert_non_null(stmt->sqlite);
 			check_text(stmt, stmt->postgres);
-			check_text(stmt, stmt->sqlite);
+			if (stmt->sqlite != NULL)
+				check_text(stmt, stmt->sqlite);
 		}
 		for (size_t i = 0; i < count; i++)
 			assert_string_not_equal(stmt->name, aut_store_statement(i)->name);
@@ -146,8 +147,11 @@ test_store__sqlite_reads_what_is_declared(void **state)
 	{
 		sqlite3_stmt *prepared = NULL;
 		const char *sql = aut_stmt_sql(stmt, AUT_DIALECT_SQLITE);
-		bool reads = strncmp(sql, "SELECT", 6) == 0;
+		bool reads;
 
+		if (sql == NULL)
+			continue;
+		reads = strncmp(sql, "SELECT", 6) == 0;
 		if (sqlite3_prepare_v2(fresh, sql, -1, &prepared, NULL) != SQLITE_OK)
 			fail_msg("%s: %s", stmt->name, sqlite3_errmsg(fresh));
 		if (sqlite3_column_count(prepared) != (int) strlen(stmt->columns))
@@ -170,6 +174,8 @@ test_store__columns_are_of_the_declared_types(void **state)
 	{
 		sqlite3_stmt *prepared = NULL;
 
+		if (aut_stmt_sql(stmt, AUT_DIALECT_SQLITE) == NULL)
+			continue;
 		assert_int_equal(
 			sqlite3_prepare_v2(fresh, aut_stmt_sql(stmt, AUT_DIALECT_SQLITE), -1, &prepared, NULL),
 			SQLITE_OK);
@@ -324,7 +330,8 @@ test_store__hot_statements_use_their_index(void **state)
 
 /* ---- tables ------------------------------------------------------------------------------------ */
 
-/* "table: column column …" of every CREATE TABLE, and the names of all indices. */
+/* "table: column column …" of every CREATE TABLE, and the names of all indices.  A partition is its table:
+ * PostgreSQL has a primary key there.  What follows the tables is PostgreSQL's alone. */
 static void
 outline(const char *schema, char *out, size_t size)
 {
@@ -332,12 +339,16 @@ outline(const char *schema, char *out, size_t size)
 	const char *next;
 
 	out[0] = '\0';
-	for (const char *line = schema; *line != '\0' && len < size; line = next)
+	for (const char *line = schema;
+		 *line != '\0' && len < size && strncmp(line, "CREATE FUNCTION", 15) != 0; line = next)
 	{
 		char word[64] = "";
 
 		next = strchr(line, '\n');
 		next = next == NULL ? line + strlen(line) : next + 1;
+		if (strncmp(line, "CREATE TABLE", 12) == 0 &&
+			memmem(line, (size_t) (next - line), " PARTITION OF ", 14) != NULL)
+			continue;
 		if (sscanf(line, "CREATE TABLE automation.%63[a-z_]", word) == 1)
 			len += (size_t) snprintf(out + len, size - len, "\n%s:", word);
 		else if (strncmp(line, "    PRIMARY KEY", 15) == 0)
