@@ -24,6 +24,8 @@
 /* A reply buffer larger than this is not kept for the next request. */
 #define REPLY_KEEP_MAX ((size_t) 64 << 10)
 #define UPLOAD_LARGE   ((size_t) 256 << 10)
+/* curl's own buffer of 64 KiB is made and freed for each form: glibc tidies its whole heap then. */
+#define UPLOAD_SMALL ((size_t) 16 << 10)
 
 /* ---- URLs --------------------------------------------------------------------------------------- */
 
@@ -38,6 +40,26 @@ is_loopback(const char *host)
 		   (len > 10 && strcasecmp(host + len - 10, ".localhost") == 0);
 }
 
+/* How far a URL goes until its path, when what follows needs no judge: then another URL that begins so is as
+ * good, and for the same host.  0: it does. */
+static size_t
+plain_origin(const char *url)
+{
+	const char *slashes = strstr(url, "://");
+	size_t host_len = slashes != NULL ? strcspn(slashes + 3, "/?#\\") : 0;
+	size_t len = host_len > 0 ? (size_t) (slashes + 3 - url) + host_len : 0;
+
+	for (const char *c = url + len; *c != '\0'; c++)
+	{
+		if (*c <= ' ' || *c > '~')
+		{
+			len = 0;
+			break;
+		}
+	}
+	return len > 0 && url[len] == '/' ? len : 0;
+}
+
 aut_status
 aut__url_host_key(aut_http_client *client, const char *url, char key[CLIENT_HOST_KEY_MAX],
 				  bool *out_loopback, aut_error *err)
@@ -49,10 +71,18 @@ aut__url_host_key(aut_http_client *client, const char *url, char key[CLIENT_HOST
 	aut_status status = AUT_OK;
 	size_t len = url != NULL ? strnlen(url, URL_MAX + 1) : 0;
 	size_t used = 0;
+	size_t origin;
 
 	if (len == 0 || len > URL_MAX)
 	{
 		return aut_fail(err, AUT_EINVAL, "a URL has 1 to %d bytes", URL_MAX);
+	}
+	origin = plain_origin(url);
+	if (origin > 0 && origin == client->known_len && memcmp(url, client->known_origin, origin) == 0)
+	{
+		memcpy(key, client->known_key, sizeof client->known_key);
+		*out_loopback = client->known_loopback;
+		return AUT_OK;
 	}
 	if ((rc = curl_url_set(client->url, CURLUPART_URL, url, 0)) != CURLUE_OK ||
 		(rc = curl_url_get(client->url, CURLUPART_SCHEME, &scheme, 0)) != CURLUE_OK ||
@@ -84,6 +114,13 @@ aut__url_host_key(aut_http_client *client, const char *url, char key[CLIENT_HOST
 	}
 	key[used] = '\0';
 	*out_loopback = is_loopback(host);
+	if (origin > 0 && origin <= sizeof client->known_origin)
+	{
+		memcpy(client->known_origin, url, origin);
+		client->known_len = origin;
+		memcpy(client->known_key, key, used + 1);
+		client->known_loopback = *out_loopback;
+	}
 
 out:
 	curl_free(scheme);
@@ -582,6 +619,10 @@ set_method(aut_http_call *call, const aut_http_request *request, bool has_body)
 	if (call->body_len > UPLOAD_LARGE)
 	{
 		SET(CURLOPT_UPLOAD_BUFFERSIZE, (long) UPLOAD_LARGE);
+	}
+	else if (request->multipart_field != NULL && call->body_len <= UPLOAD_SMALL)
+	{
+		SET(CURLOPT_UPLOAD_BUFFERSIZE, (long) UPLOAD_SMALL);
 	}
 	if (call->reply.max > DEFAULT_REPLY_MAX)
 	{

@@ -43,6 +43,11 @@ struct aut_http_client
 	aut_loop *loop;
 	CURLM *multi;
 	CURLU *url; /* scratch, to look at a URL's parts */
+	/* Where the last URL led, told from its text up to the path: most calls go to one agent. */
+	char known_origin[CLIENT_HOST_KEY_MAX];
+	size_t known_len;
+	char known_key[CLIENT_HOST_KEY_MAX];
+	bool known_loopback;
 	char *user_agent;
 	int max_per_host;
 	int max_total;

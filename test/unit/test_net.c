@@ -344,6 +344,37 @@ test_http__only_http_urls_can_be_called(void **state)
 	finish(&f);
 }
 
+/* Where the last request went is remembered, for the same text up to the path only. */
+static void
+test_http__a_known_host_makes_no_bad_url_good(void **state)
+{
+	static const char *const bad[] = {"/a b", "/a\tb", "/a\nb", "x/", "@[/", NULL};
+	char url[300];
+	fixture f;
+	seen s = {0};
+	aut_http_request request;
+
+	(void) state;
+	start(&f, NULL, NULL);
+	snprintf(url, sizeof url, "%s/api/a%%20b?c=://d/#e", f.base);
+	for (int again = 0; again < 2; again++)
+	{
+		request = request_of("GET", url, &s);
+		send_request(&f, &request);
+		wait_count(&f, &s.count, again + 1);
+		assert_int_equal(s.code, 200);
+	}
+	for (size_t i = 0; bad[i] != NULL; i++)
+	{
+		snprintf(url, sizeof url, "%s%s", f.base, bad[i]);
+		request = request_of("GET", url, &s);
+		assert_int_equal(aut_http_send(f.client, &request, NULL, NULL), AUT_EINVAL);
+	}
+	assert_int_equal(s.count, 2);
+	seen_done(&s);
+	finish(&f);
+}
+
 /* ---- many at once -------------------------------------------------------------------------------------------- */
 
 static void
@@ -817,6 +848,7 @@ main(void)
 		cmocka_unit_test(test_http__headers_travel_both_ways_without_injection),
 		cmocka_unit_test(test_http__multipart_upload_has_field_filename_and_type),
 		cmocka_unit_test(test_http__only_http_urls_can_be_called),
+		cmocka_unit_test(test_http__a_known_host_makes_no_bad_url_good),
 		cmocka_unit_test(test_client__parallel_requests_keep_to_the_limit_per_host),
 		cmocka_unit_test(test_client__busy_host_does_not_hold_up_another),
 		cmocka_unit_test(test_server__many_exchanges_can_be_answered_later_in_any_order),
