@@ -7,7 +7,8 @@ the suite runs against that server instead.  Tests that start or kill a daemon o
 first host only.
 
 Nothing here sleeps for a fixed time: waiting is `until(fetch, wanted)`, which polls until a condition
-holds or a deadline passes, and then tells the last value.
+holds or a deadline passes, and then tells the last value.  AUT_SLOW says how many times longer than usual
+to wait (a server under valgrind).
 """
 
 import io
@@ -33,6 +34,7 @@ sys.path.insert(0, os.path.join(ROOT, "test", "fakes"))
 BINARY = os.environ.get("AUTOMATION_BINARY", os.path.join(ROOT, "build", "automation"))
 PREFIX = "/api/automation"
 START_S = 30
+SLOW = int(os.environ.get("AUT_SLOW", "1"))
 NEVER = {"type": "cron", "schedule": "0 0 29 2 *", "timezone": "UTC"}
 # of the shared server's built-in event sources
 WEBHOOK_SECRET = "secret-of-the-suite's-forwarder"
@@ -41,13 +43,13 @@ TERMINAL = ("COMPLETED", "FAILED", "CANCELLED", "SKIPPED")
 
 def until(fetch, wanted, timeout=30, what="condition"):
     """Poll fetch() until wanted(value); return the value, or fail with the last one."""
-    deadline = time.monotonic() + timeout
+    deadline = time.monotonic() + timeout * SLOW
     while True:
         value = fetch()
         if wanted(value):
             return value
         if time.monotonic() > deadline:
-            pytest.fail(f"{what} not reached in {timeout} s; last value: {repr(value)[:2000]}")
+            pytest.fail(f"{what} not reached in {timeout * SLOW} s; last value: {repr(value)[:2000]}")
         time.sleep(0.05)
 
 
@@ -91,7 +93,7 @@ class Api:
         if key is True:
             all_headers.setdefault("Authorization", f"Bearer {self.key}")
         base = self.url if root else self.url + PREFIX
-        kwargs.setdefault("timeout", 30)
+        kwargs["timeout"] = kwargs.get("timeout", 30) * SLOW
         kwargs.setdefault("allow_redirects", False)
         return self.session.request(method, base + path, headers=all_headers, **kwargs)
 

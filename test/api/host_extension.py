@@ -11,6 +11,8 @@ import socket
 import subprocess
 import tempfile
 
+SLOW = int(os.environ.get("AUT_SLOW", "1"))
+
 
 class Extension:
     def __init__(self, binary, root):
@@ -24,7 +26,7 @@ class Extension:
 
     def cluster(self, *args, check=True):
         run = subprocess.run([os.path.join(self.root, "test", "pg-cluster"), *args],
-                             capture_output=True, text=True, timeout=120, env={**os.environ, **self.environment})
+                             capture_output=True, text=True, timeout=120 * SLOW, env={**os.environ, **self.environment})
         if check and run.returncode != 0:
             raise RuntimeError(f"pg-cluster {args[0]}: {run.stderr}")
         return run.stdout
@@ -54,13 +56,13 @@ class Extension:
         args = [os.path.join(self.environment["PG_BINDIR"], "psql"), "-X", "-q", "-v", "ON_ERROR_STOP=1"]
         for statement in statements:
             args += ["-c", statement]
-        subprocess.run(args, env={**os.environ, **self.environment}, check=True, timeout=60,
+        subprocess.run(args, env={**os.environ, **self.environment}, check=True, timeout=60 * SLOW,
                        capture_output=True)
 
     def query(self, statement):
         """Rows as text, columns parted by |."""
         args = [os.path.join(self.environment["PG_BINDIR"], "psql"), "-X", "-q", "-A", "-t", "-c", statement]
-        return subprocess.run(args, env={**os.environ, **self.environment}, check=True, timeout=60,
+        return subprocess.run(args, env={**os.environ, **self.environment}, check=True, timeout=60 * SLOW,
                               capture_output=True, text=True).stdout.strip()
 
     def log(self):

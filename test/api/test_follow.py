@@ -4,7 +4,7 @@
 import json
 import time
 
-from conftest import PREFIX
+from conftest import PREFIX, SLOW
 
 
 class Stream:
@@ -15,7 +15,7 @@ class Stream:
         all_headers.update(headers or {})
         self.reply = api.session.get(f"{api.url}{PREFIX}/v1/runs/{run_id}/logs",
                                      params={"follow": "true", **params}, headers=all_headers,
-                                     stream=True, timeout=timeout)
+                                     stream=True, timeout=timeout * SLOW)
         assert self.reply.status_code == 200, self.reply.text
         self.lines = self.reply.iter_lines(chunk_size=65536, decode_unicode=True)
 
@@ -157,7 +157,7 @@ def test_follow__end_comes_soon_after_the_end(api, gate):
     began = time.monotonic()
     gate.open()
     stream.all()
-    assert time.monotonic() - began < 8
+    assert time.monotonic() - began < 8 * SLOW
 
 
 def test_follow__a_silent_stream_is_kept_alive(api):

@@ -111,9 +111,11 @@ sub psql_fails
 }
 
 # Look until the code returns true; returns it, or 0 after the deadline (and tells the last value).
+# AUT_SLOW says how many times longer than usual to wait.
 sub wait_until
 {
 	my ($what, $seconds, $code) = @_;
+	$seconds *= $ENV{AUT_SLOW} // 1;
 	my $deadline = time() + $seconds;
 	my $value;
 	while (1)
@@ -243,7 +245,7 @@ sub finish
 sub http
 {
 	my ($method, $port, $path, $key, $body) = @_;
-	my $socket = IO::Socket::INET->new(PeerAddr => '127.0.0.1', PeerPort => $port, Timeout => 5) or return (0, "$!");
+	my $socket = IO::Socket::INET->new(PeerAddr => '127.0.0.1', PeerPort => $port, Timeout => 5 * ($ENV{AUT_SLOW} // 1)) or return (0, "$!");
 	$body //= '';
 	print $socket "$method $path HTTP/1.1\r\nHost: 127.0.0.1:$port\r\nConnection: close\r\n"
 	  . (defined $key ? "Authorization: Bearer $key\r\n" : '')
