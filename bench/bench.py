@@ -4,11 +4,12 @@
 
     make bench          all figures, into bench/RESULTS.md (20 minutes)
     make bench-smoke    the same programs, small, checked for sense; no time decides
-    make bench-long     ten minutes of schedules, lists of 10,000,000 runs
+    make bench-long     ten minutes of schedules, lists of 10,000,000 runs (part by part: --only sustained)
     make bench-peers    queues of others
 
 Every figure is taken in several rounds; each table says what it counts from and to.  Options: --smoke,
---only NAME (see PARTS at the end), --host daemon|extension, --rounds N, --out FILE.
+--only NAME (see PARTS and LONG at the end), --host daemon|extension, --rounds N, --out FILE; of the long
+parts, to try them: --seconds N, --automations N, --runs N.
 """
 
 import argparse
@@ -28,6 +29,7 @@ import aims  # noqa: E402
 import growth  # noqa: E402
 import more  # noqa: E402
 import schedules  # noqa: E402
+import sustained  # noqa: E402
 from common import CHECKS, HOSTS, Bench, check, ended, floor, load, percentile, spread  # noqa: E402
 from hosts import ROOT, Daemon, Extension, cpu_s, rss_mib, wait_until  # noqa: E402
 
@@ -214,7 +216,7 @@ PARTS = {
     "limits": growth.limits, "lists": growth.lists, "recovery": growth.recovery, "schedules": schedules.schedules,
     "events": more.events, "filters": more.filters, "engine": more.engine, "actions": more.actions, "peers": more.peers,
 }  # fmt: skip
-LONG = {"sustained": schedules.sustained, "lists": growth.lists}
+LONG = {"sustained": sustained.sustained, "saturated": sustained.saturated, "lists10m": growth.lists_long}
 
 
 def machine():
@@ -237,7 +239,7 @@ def write_results(bench, keep, out):
         f"{time.strftime('%Y-%m-%d', time.gmtime())}, on {machine()}. Each part is the last one taken, and says when.",
         f"Load averages stand beside the tables; {bench.rounds} rounds and their median unless a table says otherwise. What the figures mean and",
         "where the time goes is in [docs/performance.md](../docs/performance.md). No time is a criterion of any test.")  # fmt: skip
-    for name in [*PARTS, "sustained"]:
+    for name in [*PARTS, *LONG]:
         path = keep / f"{name}.md"
         if path.exists():
             bench.report.lines += [path.read_text(encoding="utf-8").rstrip(), ""]
@@ -250,6 +252,9 @@ def main():
     options.add_argument("--smoke", action="store_true")
     options.add_argument("--long", action="store_true", help="ten minutes without a pause; 10,000,000 runs")
     options.add_argument("--only", choices=[*PARTS, *LONG], action="append")
+    options.add_argument("--seconds", type=int, help="of sustained and saturated, instead of ten minutes")
+    options.add_argument("--automations", type=int, help="of sustained and saturated, instead of 1,000,000")
+    options.add_argument("--runs", type=int, help="of lists10m, instead of 10,000,000")
     options.add_argument("--host", choices=HOSTS)
     options.add_argument("--rounds", type=int, default=3)
     options.add_argument("--build", default=str(ROOT / "build"))
@@ -263,9 +268,10 @@ def main():
         keep.mkdir(parents=True, exist_ok=True)
         if (keep / "notes.json").exists():
             bench.notes = json.loads((keep / "notes.json").read_text())
-    parts = LONG if args.long else PARTS
+    parts = {**PARTS, **LONG}
+    chosen = args.only or (LONG if args.long else parts if args.smoke else PARTS)
     try:
-        for name in args.only or parts:
+        for name in chosen:
             at, bench.report.lines = time.monotonic(), []
             try:
                 parts[name](bench)

@@ -81,6 +81,12 @@ class Bench:
     def few(self, full, smoke):
         return smoke if self.smoke else full
 
+    def seconds(self, full, smoke):
+        return self.args.seconds or self.few(full, smoke)
+
+    def automations(self, full, smoke):
+        return self.args.automations or self.few(full, smoke)
+
     def hosts(self):
         return [(n, h) for n, h in HOSTS.items() if self.args.host in (None, n)]
 
