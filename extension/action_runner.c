@@ -211,7 +211,8 @@ register_process(const aut__action_order *order, BackgroundWorkerHandle **out)
 	worker.bgw_flags = BGWORKER_SHMEM_ACCESS | BGWORKER_BACKEND_DATABASE_CONNECTION;
 	worker.bgw_start_time = BgWorkerStart_RecoveryFinished;
 	worker.bgw_restart_time = BGW_NEVER_RESTART;
-	strlcpy(worker.bgw_library_name, AUT__LIBRARY, sizeof(worker.bgw_library_name));
+	strlcpy(worker.bgw_library_name, aut__preloaded ? AUT__LIBRARY : AUT__ACTION_LIBRARY,
+			sizeof(worker.bgw_library_name));
 	strlcpy(worker.bgw_function_name, "automation_action_main", sizeof(worker.bgw_function_name));
 	worker.bgw_main_arg = ObjectIdGetDatum(MyDatabaseId);
 	worker.bgw_notify_pid = MyProcPid;

@@ -15,9 +15,6 @@
 
 #include "spi_db.h"
 
-/* PostgreSQL counts from 2000-01-01. */
-#define EPOCH_SHIFT_US                                                                             \
-	((int64_t) (POSTGRES_EPOCH_JDATE - UNIX_EPOCH_JDATE) * SECS_PER_DAY * USECS_PER_SEC)
 #define PROBLEMS_SHOWN 20
 
 /* ---- settings of this session ----------------------------------------------------------------- */
@@ -146,29 +143,6 @@ aut__door_close(aut__door *door)
 	if (door->call.effects != 0)
 		aut__wake_at_commit();
 	door_done(door);
-}
-
-void
-aut__disguise_begin(aut__disguise *d, Oid role, int security, const char *search_path)
-{
-	GetUserIdAndSecContext(&d->user, &d->security);
-	SetUserIdAndSecContext(role, d->security | SECURITY_LOCAL_USERID_CHANGE | security);
-	d->guc_level = NewGUCNestLevel();
-	(void) set_config_option("search_path", search_path, PGC_USERSET, PGC_S_SESSION,
-							 GUC_ACTION_SAVE, true, 0, false);
-}
-
-void
-aut__disguise_as_us(aut__disguise *d)
-{
-	aut__disguise_begin(d, BOOTSTRAP_SUPERUSERID, 0, "pg_catalog, pg_temp");
-}
-
-void
-aut__disguise_end(const aut__disguise *d)
-{
-	AtEOXact_GUC(true, d->guc_level);
-	SetUserIdAndSecContext(d->user, d->security);
 }
 
 /* ---- errors ----------------------------------------------------------------------------------- */
@@ -416,29 +390,6 @@ aut__arg_uuid(FunctionCallInfo fcinfo, int arg, aut_uuid *out)
 	const pg_uuid_t *uuid = PG_GETARG_UUID_P(arg);
 
 	memcpy(out->bytes, uuid->data, sizeof(out->bytes));
-}
-
-Datum
-aut__uuid_datum(const aut_uuid *uuid)
-{
-	pg_uuid_t *result = palloc(sizeof(*result));
-
-	memcpy(result->data, uuid->bytes, sizeof(result->data));
-	return UUIDPGetDatum(result);
-}
-
-Datum
-aut__time_datum(int64_t time_us)
-{
-	return TimestampTzGetDatum(time_us - EPOCH_SHIFT_US);
-}
-
-int64_t
-aut__time_of(TimestampTz time)
-{
-	if (TIMESTAMP_NOT_FINITE(time) || time > INT64_MAX - EPOCH_SHIFT_US)
-		ereport(ERROR, (errcode(ERRCODE_DATETIME_VALUE_OUT_OF_RANGE), errmsg("time out of range")));
-	return time + EPOCH_SHIFT_US;
 }
 
 Datum

@@ -29,6 +29,7 @@ PG_MODULE_MAGIC;
 
 #define KEY_FILE_MAX 1000 /* bytes of a key */
 
+bool aut__preloaded;
 bool aut__enabled = true;
 char *aut__listen = NULL;
 char *aut__http_role = NULL;
@@ -319,7 +320,8 @@ _PG_init(void)
 	define_own_settings();
 	MarkGUCPrefixReserved("automation");
 
-	if (process_shared_preload_libraries_in_progress && !IsBinaryUpgrade)
+	aut__preloaded = process_shared_preload_libraries_in_progress;
+	if (aut__preloaded && !IsBinaryUpgrade)
 		register_launcher();
 }
 

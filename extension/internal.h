@@ -30,8 +30,9 @@
 
 /* ---- names --------------------------------------------------------------------------------- */
 
-#define AUT__EXTENSION "automation"
-#define AUT__LIBRARY   "automation"
+#define AUT__EXTENSION      "automation"
+#define AUT__LIBRARY        "automation"
+#define AUT__ACTION_LIBRARY "automation_action" /* see action_module.c */
 /* Types of our processes, as pg_stat_activity.backend_type shows them. */
 #define AUT__WORKER_TYPE     "automation worker"
 #define AUT__DISPATCHER_TYPE "automation dispatcher"
@@ -47,9 +48,10 @@
 
 /* ---- guc.c --------------------------------------------------------------------------------- */
 
-extern bool aut__enabled; /* automation.enabled */
-extern char *aut__listen; /* automation.listen: "address:port", "" for none */
-extern int aut__workers;  /* automation.workers: dispatchers, the worker itself among them */
+extern bool aut__preloaded; /* by shared_preload_libraries */
+extern bool aut__enabled;   /* automation.enabled */
+extern char *aut__listen;   /* automation.listen: "address:port", "" for none */
+extern int aut__workers;    /* automation.workers: dispatchers, the worker itself among them */
 #define AUT__WORKERS_MAX 8
 extern int aut__http_workers; /* automation.http_workers: 0 when the worker itself listens */
 #define AUT__HTTP_WORKERS_MAX 16

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
-# Symbols: nothing but entry points leaves the module, and nothing the engine calls in its libraries is
-# taken over by a symbol of the server (whose own come first when names are bound).
+# Symbols: nothing but entry points leaves a module, and nothing the engine calls in its libraries is
+# taken over by a symbol of the server (whose own come first when names are bound).  The module of SQL
+# actions' processes stays small: what it would load is what each start would wait for.
 use strict;
 use warnings;
 use FindBin;
@@ -9,7 +10,6 @@ use AutomationTest;
 use Test::More;
 
 my $root = root();
-my $module = "$root/build/automation.so";
 chomp(my $config = `$root/test/pg-private`);
 chomp(my $server = `$config --bindir`);
 $server .= '/postgres';
@@ -25,20 +25,28 @@ sub symbols
 	return \%found;
 }
 
-my $exported = symbols('--defined-only', $module);
-is_deeply([grep { !/^(?:Pg_magic_func|_PG_init|automation_\w+|pg_finfo_automation_\w+)$/ } sort keys %$exported], [],
-	'only entry points are exported');
-ok($exported->{automation_worker_main}, 'the worker among them');
-
 my $of_server = symbols('--defined-only', $server);
-my $wanted = symbols('--undefined-only', $module);
-for my $line (`ldd '$module'`)
+my %main = ('automation' => 'automation_worker_main', 'automation_action' => 'automation_action_main');
+for my $name (sort keys %main)
 {
-	# the system's own libraries are the server's, too
-	next unless $line =~ m{=> (\S*/(lib(?:jansson|uv|curl|microhttpd|archive|pcre2-8|unistring)\.so\S*))};
-	my ($path, $name) = ($1, $2);
-	my $of_library = symbols('--defined-only', $path);
-	my @clash = grep { $wanted->{$_} && $of_server->{$_} } sort keys %$of_library;
-	is_deeply(\@clash, [], "$name: none of the functions we call is the server's as well");
+	my $module = "$root/build/$name.so";
+	my $exported = symbols('--defined-only', $module);
+	is_deeply([grep { !/^(?:Pg_magic_func|_PG_init|automation_\w+|pg_finfo_automation_\w+)$/ } sort keys %$exported], [],
+		"$name: only entry points are exported");
+	ok($exported->{$main{$name}}, "$name: $main{$name} among them");
+
+	my $wanted = symbols('--undefined-only', $module);
+	my @libraries;
+	for my $line (`ldd '$module'`)
+	{
+		# the system's own libraries are the server's, too
+		next unless $line =~ m{=> (\S*/(lib(jansson|uv|curl|microhttpd|archive|pcre2-8|unistring)\.so\S*))};
+		my ($path, $file) = ($1, $2);
+		push @libraries, $3;
+		my $of_library = symbols('--defined-only', $path);
+		my @clash = grep { $wanted->{$_} && $of_server->{$_} } sort keys %$of_library;
+		is_deeply(\@clash, [], "$name, $file: none of the functions we call is the server's as well");
+	}
+	is_deeply(\@libraries, ['jansson'], 'the action\'s library needs no HTTP, no TLS and no archives') if $name eq 'automation_action';
 }
 done_testing();
